@@ -1,0 +1,148 @@
+"""The only place that knows which array library is in use: `backend_of(array)` gives the names and kernels that work on it.
+
+A Backend has NumPy's function names (`B.exp`, `B.sum` ...) and the named kernels (`B.conv2d` ...). A kernel that a
+library has no fast form of is the plain definition that `ops/` registers with `@definition`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+BACKENDS: dict[type, Any] = {}  # array type -> Backend; the engine adds Tensor, whose "backend" is the ops themselves
+DEFINITIONS: dict[str, Callable] = {}  # kernel name -> its plain definition, written with operators and `B` only
+
+
+def definition(name: str) -> Callable[[Callable], Callable]:
+    """Register a function as the plain definition of the kernel `name`: what a backend without a fast form uses."""
+
+    def register(function: Callable) -> Callable:
+        DEFINITIONS[name] = function
+        return function
+
+    return register
+
+
+def backend_of(*xs):
+    """The Backend of the first array (or Tensor) among `xs`; Python scalars and None are passed over."""
+    for x in xs:
+        backend = BACKENDS.get(x.__class__)
+        if backend is not None:
+            return backend
+    for x in xs:  # a subclass seen for the first time
+        for base in type(x).__mro__[1:]:
+            if base in BACKENDS:
+                BACKENDS[type(x)] = BACKENDS[base]
+                return BACKENDS[base]
+    raise TypeError(f"expected an array or Tensor, got {', '.join(type(x).__name__ for x in xs)}")
+
+
+class Backend:
+    """One array library: its namespace, its transfers, its kernels. Attributes are looked up once and then kept."""
+
+    def __init__(self, name: str, array_type: type, library, kernels: dict[str, Callable]) -> None:
+        self.name, self.array_type, self.library = name, array_type, library
+        self.__dict__.update(kernels)
+        BACKENDS[array_type] = self
+
+    def __getattr__(self, name: str):
+        value = DEFINITIONS.get(name)
+        if value is None:
+            value = getattr(self.library, name)
+        setattr(self, name, value)
+        return value
+
+    def __repr__(self) -> str:
+        return f"<Backend {self.name}: {self.array_type.__module__}.{self.array_type.__name__}>"
+
+    def __reduce__(self):
+        return get_backend, (self.name,)
+
+
+class device:
+    """Where an array lives: `'cpu'`, `'cuda'` (the current GPU) or `'cuda:1'`. As a context manager: the default for new
+    tensors in this thread.
+
+    >>> device("cuda:1").type, device("cuda:1").index, str(device("cpu")), device("cpu") == "cpu"
+    ('cuda', 1, 'cpu', True)
+    """
+
+    __slots__ = ("type", "index", "_outer")
+
+    def __init__(self, type: str | device | int, index: int | None = None) -> None:
+        if isinstance(type, device):
+            type, index = type.type, type.index if index is None else index
+        elif isinstance(type, int):
+            type, index = "cuda", type
+        name, _, number = str(type).partition(":")
+        if number and index is not None:
+            raise ValueError(f"device: an index was given twice: {type!r} and {index}")
+        if name not in ("cpu", "cuda") or (number and not number.isdecimal()):
+            raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {type!r}")
+        self.type = name
+        self.index = int(number) if number else index
+        self._outer: list[device | None] = []
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            try:
+                other = device(other)
+            except ValueError:
+                return False
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}'" + ("" if self.index is None else f", index={self.index}") + ")"
+
+    def __enter__(self) -> device:
+        self._outer.append(_default.device)
+        _default.device = self
+        return self
+
+    def __exit__(self, *exc) -> None:
+        _default.device = self._outer.pop()
+
+    def __reduce__(self):
+        return device, (self.type, self.index)
+
+
+class _Default(threading.local):
+    device: device | None = None  # None: `MINIDL_DEVICE`, else the CPU
+
+
+_default = _Default()
+
+
+def default_device() -> device:
+    """The device of new tensors in this thread: `set_default_device`, else the environment's MINIDL_DEVICE, else the CPU."""
+    return _default.device or device(os.environ.get("MINIDL_DEVICE") or "cpu")
+
+
+def set_default_device(where: str | device | None) -> None:
+    """Make `where` the device of tensors created from now on in this thread (None: back to the default)."""
+    if where is not None:
+        get_backend(device(where))  # a device that cannot be used is refused here, not at the first tensor
+    _default.device = None if where is None else device(where)
+
+
+def get_backend(where: str | device | None = None) -> Backend:
+    """The Backend of a device; `'cuda'` loads CuPy on its first use and says what is missing where it cannot be used."""
+    where = default_device() if where is None else device(where)
+    module = importlib.import_module(f"{__name__}.{'host' if where.type == 'cpu' else 'cuda'}")
+    module.check(where)
+    return module.BACKEND
+
+
+@definition("transfer")
+def transfer(x, device):
+    """The array on another device, by way of the host."""
+    return get_backend(device).from_host(backend_of(x).to_host(x), device)

@@ -1,0 +1,293 @@
+"""What there is to learn from: data sets by index or as a stream, arrays held in memory, parts of data sets.
+
+A data set whose samples lie in arrays also defines `__getbatch__(indices)`, which gives a whole batch by one
+gather.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from ..backend import backend_of
+from ..backend.random import Generator, default_generator
+from ..tensor import Tensor, wrap
+from .collate import default_collate
+from .sampler import check_generator
+from .transforms import stands_for, vectorised
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Dataset(Generic[T_co]):
+    """Samples by index: a subclass defines `__getitem__(index)` and `__len__()`.
+
+    A subclass may also define `__getitems__(indices)`, a list of samples, and `__getbatch__(indices)`: the
+    batch that collating `self[i]` for every i of an int64 array would give, bit for bit, or None where it
+    cannot. Either counts only as long as no further subclass redefines `__getitem__`.
+
+    >>> class Squares(Dataset):
+    ...     def __getitem__(self, index):
+    ...         return index**2
+    ...     def __len__(self):
+    ...         return 3
+    >>> [Squares()[i] for i in range(3)]
+    [0, 1, 4]
+    """
+
+    def __getitem__(self, index: Any) -> T_co:
+        raise NotImplementedError(f"{type(self).__name__}: a Dataset must define __getitem__(index)")
+
+
+class IterableDataset(Dataset[T_co]):
+    """Samples as a stream, read in order: a subclass defines `__iter__()`, which begins it anew."""
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise NotImplementedError(f"{type(self).__name__}: an IterableDataset must define __iter__()")
+
+
+def batch_of(dataset: Any, indices: np.ndarray) -> Any:
+    """The collated batch by the data set's own vectorised path; None if there is none, or it is overridden."""
+    return dataset.__getbatch__(indices) if stands_for(type(dataset), "__getbatch__", "__getitem__") else None
+
+
+def samples_of(dataset: Any, indices: Sequence[Any]) -> list:
+    """The samples, one by one or by the data set's `__getitems__`."""
+    if stands_for(type(dataset), "__getitems__", "__getitem__"):
+        return dataset.__getitems__(indices)
+    return [dataset[i] for i in indices]
+
+
+def gather(x: Tensor | np.ndarray, indices: np.ndarray, where: str) -> Any:
+    """x[indices] along the first axis, as an array on x's device; also a GPU refuses indices outside."""
+    array = _array(x)
+    n = array.shape[0]
+    if indices.size and not (-n <= indices.min() and indices.max() < n):
+        bad = indices[(indices < -n) | (indices >= n)][0]
+        raise IndexError(f"{where}: index {bad} is out of range for {n} samples")
+    B = backend_of(array)
+    return B.take(array, B.from_host(indices, B.device_of(array)), axis=0)
+
+
+class TensorDataset(Dataset[tuple[Tensor, ...]]):
+    """Tensors of equal first size; sample i is the tuple of their rows i. NumPy arrays are taken too, without
+    a copy.
+
+    Raises:
+        TypeError: an argument is neither a Tensor nor a NumPy array.
+        ValueError: no argument, one without dimensions, or sizes that differ.
+
+    >>> data = TensorDataset(np.zeros((4, 2), dtype=np.float32), np.arange(4))
+    >>> len(data)
+    4
+    """
+
+    tensors: tuple[Tensor, ...]
+
+    def __init__(self, *tensors: Tensor | np.ndarray) -> None:
+        if not tensors:
+            raise ValueError("TensorDataset: expected at least one tensor")
+        for i, t in enumerate(tensors):
+            if not isinstance(t, (Tensor, np.ndarray)):
+                raise TypeError(
+                    f"TensorDataset: expected Tensors or NumPy arrays, got {type(t).__name__} at position {i}"
+                )
+            if t.ndim == 0:
+                raise ValueError(
+                    f"TensorDataset: the tensor at position {i} has no dimensions, so it holds no samples"
+                )
+        sizes = [t.shape[0] for t in tensors]
+        if len(set(sizes)) > 1:
+            shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
+            raise ValueError(
+                f"TensorDataset: size mismatch between tensors: the first sizes differ in {shapes}"
+            )
+        self.tensors = tuple(t if isinstance(t, Tensor) else Tensor(t) for t in tensors)
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return tuple(t[index] for t in self.tensors)  # type: ignore[index]
+
+    def __getbatch__(self, indices: np.ndarray) -> list[Tensor] | None:
+        if any(t.requires_grad for t in self.tensors):
+            return None  # indexing sample by sample is recorded
+        return [wrap(gather(t, indices, "TensorDataset")) for t in self.tensors]
+
+    def __len__(self) -> int:
+        return self.tensors[0].shape[0]
+
+
+class ImageDataset(Dataset[tuple[Any, Any]]):
+    """Images in one uint8 array, `data` of shape (N, H, W) or (N, H, W, C), with a class each, `targets`
+    int64 of shape (N,).
+
+    Sample i is `(transform(data[i]), target_transform(targets[i]))`, the image as a NumPy array, the target
+    as an int.
+
+    Raises:
+        TypeError: a transform is not callable, or an index not an integer.
+        ValueError: data and targets differ in length.
+    """
+
+    classes: list[str]
+
+    def __init__(
+        self,
+        data: Tensor | np.ndarray,
+        targets: Tensor | np.ndarray,
+        classes: Sequence[str],
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+    ) -> None:
+        for name, t in (("transform", transform), ("target_transform", target_transform)):
+            if t is not None and not callable(t):
+                raise TypeError(
+                    f"{type(self).__name__}: {name} should be callable or None, got {type(t).__name__}"
+                )
+        if len(data.shape) not in (3, 4) or tuple(targets.shape) != tuple(data.shape[:1]):
+            raise ValueError(
+                f"{type(self).__name__}: expected data (N, H, W) or (N, H, W, C) and targets (N,), got "
+                f"{tuple(data.shape)} and {tuple(targets.shape)}"
+            )
+        self.data: Any = _tensor(data)
+        self.targets: Any = _tensor(targets)
+        self.classes, self.transform, self.target_transform = list(classes), transform, target_transform
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """The class's number by its name."""
+        return {name: i for i, name in enumerate(self.classes)}
+
+    def __getitem__(self, index: Any) -> tuple[Any, Any]:
+        index = operator.index(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{type(self).__name__}: index {index} is out of range for {len(self)} samples")
+        image, target = _row(self.data, index % len(self)), int(_row(self.targets, index % len(self)))
+        if self.transform is not None:
+            image = self.transform(image)
+        if self.target_transform is not None:
+            target = self.target_transform(target)
+        return image, target
+
+    def __getbatch__(self, indices: np.ndarray) -> list | None:
+        if not vectorised(self.transform):
+            return None
+        images = gather(self.data, indices, type(self).__name__)
+        if self.transform is not None:
+            images = self.transform.batch(images)  # type: ignore[attr-defined]
+        targets = gather(self.targets, indices, type(self).__name__)
+        if self.target_transform is not None:  # of a single number: no need to hurry
+            numbers = backend_of(targets).to_host(targets).tolist()
+            return [_tensor(images), default_collate([self.target_transform(t) for t in numbers])]
+        return [_tensor(images), wrap(backend_of(targets).astype(targets, np.int64))]
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """All images, transformed, and all targets, as two Tensors: for training without a loader.
+
+        >>> from minidl.data.datasets import Digits
+        >>> x, y = Digits(train=False, transform=ToTensor()).tensors()
+        >>> x.shape, y.shape
+        (minidl.Size([360, 1, 8, 8]), minidl.Size([360]))
+        """
+        batch = batch_of(self, np.arange(len(self)))
+        images, targets = default_collate([self[i] for i in range(len(self))]) if batch is None else batch
+        return images, targets
+
+    def __len__(self) -> int:
+        return len(_array(self.data))
+
+    def __repr__(self) -> str:
+        lines = [f"Dataset {type(self).__name__}", f"    Number of datapoints: {len(self)}", *self._details()]
+        for name in ("transform", "target_transform"):
+            if getattr(self, name) is not None:
+                lines.append(f"    {name}: " + repr(getattr(self, name)).replace("\n", "\n    "))
+        return "\n".join(lines)
+
+    def _details(self) -> list[str]:
+        """Further lines of `repr`."""
+        return []
+
+
+class Subset(Dataset[T_co]):
+    """The samples of `dataset` at `indices`, in that order.
+
+    >>> list(Subset("abcd", [3, 0]))
+    ['d', 'a']
+    """
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, indices
+
+    def __getitem__(self, index: Any) -> T_co:
+        if isinstance(index, list):
+            return self.dataset[[self.indices[i] for i in index]]
+        return self.dataset[self.indices[index]]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[T_co]:
+        return samples_of(self.dataset, [self.indices[i] for i in indices])
+
+    def __getbatch__(self, indices: np.ndarray) -> Any:
+        chosen = np.asarray([self.indices[i] for i in indices.tolist()])
+        return batch_of(self.dataset, chosen) if chosen.dtype.kind in "iu" else None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def random_split(
+    dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None
+) -> list[Subset]:
+    """Part a data set at random into Subsets of the given lengths, or of the given fractions of it (which sum
+    to 1).
+
+    Fractions are rounded down and what is left goes, one sample each, to the first parts. One permutation is
+    drawn from `generator`, or from the thread's default generator.
+
+    Raises:
+        ValueError: a length is negative, or they do not add up to the data set.
+
+    >>> [len(part) for part in random_split(range(10), [0.75, 0.25], generator=Generator(0))]
+    [8, 2]
+    """
+    check_generator("random_split", generator)
+    n, total = len(dataset), sum(lengths)
+    if any(v < 0 for v in lengths):
+        raise ValueError(f"random_split: a length or fraction cannot be negative, got {list(lengths)}")
+    if math.isclose(total, 1):
+        sizes = [math.floor(n * fraction) for fraction in lengths]
+        for i in range(n - sum(sizes)):
+            sizes[i % len(sizes)] += 1
+        for i, size in enumerate(sizes):
+            if size == 0:
+                warnings.warn(f"random_split: part {i} of {list(lengths)} is empty", stacklevel=2)
+    else:
+        sizes = [int(v) for v in lengths]
+        if sum(sizes) != n or sizes != list(lengths):
+            raise ValueError(
+                "random_split: sum of input lengths does not equal the length of the dataset: "
+                f"{list(lengths)} sum to {total}, expected {n} samples, or fractions that sum to 1"
+            )
+    order = (generator or default_generator()).permutation(n).tolist()
+    ends = list(itertools.accumulate(sizes))
+    return [Subset(dataset, order[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
+
+
+def _array(x: Any) -> Any:
+    return (
+        x.array if isinstance(x, Tensor) else np.asarray(x)
+    )  # people replace `data` and `targets` by all sorts of things
+
+
+def _row(x: Any, index: int) -> Any:
+    """Row `index` as a NumPy array of its own, so that a transform may change it in place."""
+    row = _array(x)[index : index + 1]
+    return backend_of(row).to_host(row).copy()[0]
+
+
+def _tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else wrap(x)

@@ -1,0 +1,162 @@
+"""Which sample comes when: orders of indices, and their division into batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from ..backend.random import Generator, default_generator
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Sampler(Generic[T_co]):
+    """Base class of samplers: `__iter__` gives indices (or, for a batch sampler, lists of them), `__len__`
+    how many.
+
+    >>> class Odd(Sampler[int]):
+    ...     def __iter__(self):
+    ...         return iter([1, 3, 5])
+    >>> list(Odd())
+    [1, 3, 5]
+    """
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise NotImplementedError(f"{type(self).__name__}: a Sampler must define __iter__")
+
+
+class SequentialSampler(Sampler[int]):
+    """0, 1, ..., n-1.
+
+    >>> list(SequentialSampler("abc"))
+    [0, 1, 2]
+    """
+
+    def __init__(self, data_source: Sized) -> None:
+        self.data_source = data_source
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self.data_source)))
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+
+class RandomSampler(Sampler[int]):
+    """All indices in random order; or `num_samples` of them, with or without replacement.
+
+    One pass takes one draw from `generator` (from the thread's default generator where it is None) for every
+    n indices, or one draw in all with replacement, at the moment when the pass begins. Without replacement
+    and with `num_samples` above n, every n indices in turn are a permutation.
+
+    Raises:
+        ValueError: the data source is empty, or `num_samples` is not a positive integer.
+
+    >>> sorted(RandomSampler("abcd", generator=Generator(0)))
+    [0, 1, 2, 3]
+    """
+
+    def __init__(
+        self,
+        data_source: Sized,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        if not isinstance(replacement, bool):
+            raise TypeError(f"RandomSampler: replacement should be a bool, got {replacement!r}")
+        if num_samples is not None:
+            _check_positive("RandomSampler", "num_samples", num_samples)
+        elif len(data_source) == 0:
+            raise ValueError(
+                "RandomSampler: the data source is empty, so there is nothing to shuffle (num_samples=0)"
+            )
+        check_generator("RandomSampler", generator)
+        self.data_source, self.replacement, self.generator = data_source, replacement, generator
+        self._num_samples = num_samples
+
+    @property
+    def num_samples(self) -> int:
+        """How many indices one pass gives."""
+        return len(self.data_source) if self._num_samples is None else self._num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        generator = self.generator or default_generator()
+        n, wanted = len(self.data_source), self.num_samples
+        if n == 0:
+            raise ValueError("RandomSampler: the data source is empty, so there is nothing to draw")
+        if self.replacement:
+            return iter(generator.integers(0, n, (wanted,)).tolist())
+        order = np.concatenate([generator.permutation(n) for _ in range(-(-wanted // n))])
+        return iter(order[:wanted].tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class SubsetRandomSampler(Sampler[int]):
+    """The given indices in random order; one draw from `generator` a pass.
+
+    >>> sorted(SubsetRandomSampler([2, 5, 9], generator=Generator(0)))
+    [2, 5, 9]
+    """
+
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
+        check_generator("SubsetRandomSampler", generator)
+        self.indices, self.generator = indices, generator
+
+    def __iter__(self) -> Iterator[int]:
+        order = (self.generator or default_generator()).permutation(len(self.indices))
+        return iter([self.indices[i] for i in order.tolist()])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class BatchSampler(Sampler[list[int]]):
+    """The indices of `sampler` in lists of `batch_size`; the last may be shorter, or is left out with
+    `drop_last`.
+
+    Raises:
+        ValueError: `batch_size` is not a positive integer, or `drop_last` not a bool.
+
+    >>> list(BatchSampler(range(5), batch_size=2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, sampler: Sampler[int] | Iterable[int], batch_size: int, drop_last: bool) -> None:
+        _check_positive("BatchSampler", "batch_size", batch_size)
+        if not isinstance(drop_last, bool):
+            raise ValueError(f"BatchSampler: drop_last should be a bool, got {drop_last!r}")
+        self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return self._batches(
+            iter(self.sampler)
+        )  # the order is drawn now, not when the first batch is asked for
+
+    def _batches(self, indices: Iterator[int]) -> Iterator[list[int]]:
+        while batch := list(itertools.islice(indices, self.batch_size)):
+            if self.drop_last and len(batch) < self.batch_size:
+                return
+            yield batch
+
+    def __len__(self) -> int:
+        n = len(self.sampler)  # type: ignore[arg-type]
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+
+def check_generator(where: str, generator: object) -> None:
+    """Raise TypeError unless `generator` is a minidl Generator or None."""
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(
+            f"{where}: generator should be a minidl.Generator or None, got {type(generator).__name__}"
+        )
+
+
+def _check_positive(where: str, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError(f"{where}: {name} should be a positive integer, got {value!r}")

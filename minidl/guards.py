@@ -1,0 +1,71 @@
+"""What backward and anomaly mode check: memory changed in place, values that are not finite, and whose line it was."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from .backend import BACKENDS, backend_of
+from .modes import mode
+from .tensor import Aux, Tensor, describe
+
+
+def _captured(function, seen):
+    """The arrays that a vjp, or a function it uses, holds on to."""
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    for cell in getattr(function, "__closure__", None) or ():
+        values = cell.cell_contents
+        for value in values if isinstance(values, (tuple, list)) else (values,):
+            if value.__class__ in BACKENDS:
+                yield value
+            elif callable(value):
+                yield from _captured(value, seen)
+
+
+def refuse_changed(node, replaying) -> None:
+    """Raise if memory that this node's vjps captured (or that a replay would read) was changed in place since."""
+    changed = [a for cell in node.cells if cell[0] > node.order for a in cell[1:]]
+    if not changed:
+        return
+    seen: set = set()
+    vjps = node.vjps if node.vjps.__class__ is tuple else (node.vjps,)
+    held = [a for f in vjps if f is not None for a in _captured(f, seen)]
+    if replaying:
+        held += [p.array for p in node.parents if isinstance(p, Tensor)] + [
+            c for c in node.inputs or () if c.__class__ in BACKENDS
+        ]
+    if any(type(a) is type(b) and backend_of(a).may_share_memory(a, b) for a in held for b in changed):
+        where = f" ({node.where[1]})" if node.where else ""
+        raise RuntimeError(
+            f"backward: a tensor that '{node.op.name}'{where} needs was changed in place after the forward; "
+            "clone it before the change" + ("" if where else ", or run inside detect_anomaly() to see the line")
+        )
+
+
+def user_line() -> str:
+    """The innermost line of the program that is not the framework's own."""
+    frame, home = sys._getframe(1), __name__.partition(".")[0]
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == home:
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def check_values(op, y, when, where=None) -> None:
+    """Raise if a floating-point output of `op` is not finite, with the module and the line where its forward ran."""
+    for o in y if y.__class__ is tuple else (y,):
+        array = np.asarray(o) if (o := o.value if o.__class__ is Aux else o).__class__ not in BACKENDS else o
+        if array.dtype.kind == "f" and not bool((B := backend_of(array)).isfinite(array).all()):
+            path, line = where or (mode.path, user_line())
+            what = "nan" if bool(B.isnan(array).any()) else "inf"
+            module = f" in module '{path[-1]}'" if path else ""
+            raise RuntimeError(
+                f"anomaly: {when} of '{op.name}'{module} gave {what}, {describe(array)}; forward at {line}"
+            )
+
+
+def check_gradient(node, g) -> None:
+    """Raise unless the gradient g, which `node` gave to an input, is finite."""
+    check_values(node.op, g.array if isinstance(g, Tensor) else g, "backward", node.where or ((), "an unwatched line"))

@@ -1,0 +1,439 @@
+"""PyTorch's Tensor methods and operators: the functions of `functions.py`, attached, and the in-place ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import autograd
+from . import functions as F
+from .backend import BACKENDS, backend_of, device
+from .backend.dtypes import as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from .formatting import format_tensor
+from .modes import mode
+from .ops import elementwise as E
+from .ops import shape as S
+from .tensor import Parameter, Size, Tensor
+
+
+def attach(method):
+    """Make a function a method of Tensor under its own name."""
+    setattr(Tensor, method.__name__, method)
+    return method
+
+
+# what is the same as function and as method
+_SHARED = """add sub mul div pow clamp sum mean var std max min amax amin argmax argmin any all logsumexp softmax log_softmax
+isclose allclose equal reshape view permute transpose t squeeze unsqueeze flatten broadcast_to expand repeat split chunk unbind
+flip select narrow gather masked_fill matmul mm bmm mv dot nonzero""".split()
+for _name in _SHARED:
+    setattr(Tensor, _name, getattr(F, _name))
+# ops whose signature is PyTorch's already: method name -> op
+OPERATIONS = {
+    "abs": E.absolute, "neg": E.negative, "exp": E.exp, "expm1": E.expm1, "log": E.log, "log2": E.log2, "log10": E.log10,
+    "log1p": E.log1p, "sqrt": E.sqrt, "square": E.square, "sin": E.sin, "cos": E.cos, "tanh": E.tanh, "sigmoid": E.sigmoid,
+    "relu": E.relu, "sign": E.sign, "floor": E.floor, "ceil": E.ceil, "round": E.rint, "eq": E.equal, "ne": E.not_equal,
+    "gt": E.greater, "ge": E.greater_equal, "lt": E.less, "le": E.less_equal, "logical_and": E.logical_and,
+    "logical_or": E.logical_or, "logical_not": E.logical_not, "isfinite": E.isfinite, "isnan": E.isnan,
+    "maximum": E.maximum, "minimum": E.minimum, "remainder": E.remainder, "floor_divide": E.floor_divide,
+}  # fmt: skip
+for _name, _op in OPERATIONS.items():
+    setattr(Tensor, _name, _op)
+for _alias, _name in {
+    "absolute": "abs", "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div",
+    "clip": "clamp", "swapaxes": "transpose", "swapdims": "transpose", "greater": "gt", "less": "lt",
+    "__neg__": "neg", "__abs__": "abs", "__matmul__": "matmul", "__gt__": "gt", "__ge__": "ge", "__lt__": "lt", "__le__": "le",
+}.items():  # fmt: skip
+    setattr(Tensor, _alias, getattr(Tensor, _name))
+
+Tensor.__add__, Tensor.__sub__, Tensor.__mul__, Tensor.__truediv__ = E.add, E.subtract, E.multiply, E.divide
+Tensor.__radd__, Tensor.__rmul__, Tensor.__floordiv__, Tensor.__mod__ = E.add, E.multiply, E.floor_divide, E.remainder
+Tensor.__pow__ = F.pow
+
+
+def _swapped(function):
+    return lambda self, other: function(other, self)
+
+
+for _name, _op in {
+    "rsub": E.subtract,
+    "rtruediv": E.divide,
+    "rpow": E.power,
+    "rfloordiv": E.floor_divide,
+    "rmod": E.remainder,
+}.items():
+    setattr(Tensor, f"__{_name}__", _swapped(_op))
+Tensor.__rmatmul__ = _swapped(lambda a, b: F.matmul(F.as_tensor(a), b))
+
+
+def _comparison(op, answer):
+    def compare(self, other):
+        if other is None or isinstance(other, str):
+            return answer  # `x == None` is False, as for any object
+        return op(self, other)
+
+    return compare
+
+
+Tensor.__eq__, Tensor.__ne__ = _comparison(E.equal, False), _comparison(E.not_equal, True)
+
+
+def _logical(op, symbol):
+    def method(self, other):
+        if self.array.dtype.kind != "b":
+            raise TypeError(f"{symbol}: only bool tensors are supported, got {self.dtype}")
+        return op(self, other)
+
+    return method
+
+
+Tensor.__and__ = Tensor.__rand__ = _logical(E.logical_and, "&")
+Tensor.__or__ = Tensor.__ror__ = _logical(E.logical_or, "|")
+Tensor.__xor__ = Tensor.__rxor__ = _logical(E.not_equal, "^")
+Tensor.__invert__ = lambda self: _logical(lambda x, _: E.logical_not(x), "~")(self, None)
+
+
+# -------------------------------------------------------------------------------------------------------- gradients
+@attach
+def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
+    """Add d(self)/d(leaf) to `.grad` of every leaf that requires a gradient; see `minidl.autograd.backward`."""
+    autograd.backward([self], [gradient], retain_graph, create_graph, inputs)
+
+
+# -------------------------------------------------------------------------------------------------------- indexing
+def _index(index, like):
+    """What the array library takes: Tensors become their arrays, lists and NumPy arrays move to the tensor's device."""
+    if isinstance(index, tuple):
+        return tuple([_index(i, like) for i in index])
+    if isinstance(index, Tensor):
+        index = index.array
+    elif isinstance(index, (list, range, np.ndarray)):
+        index = np.asarray(index)
+        if index.size == 0:
+            index = index.astype(np.int64)
+    elif isinstance(index, np.integer):
+        return int(index)
+    if index.__class__ in BACKENDS:
+        if index.dtype.kind not in "iub":
+            raise IndexError(f"index: expected integers or bools, got {index.dtype}")
+        if type(index) is not type(like):
+            index = backend_of(like).from_host(backend_of(index).to_host(index))
+    return index
+
+
+@attach
+def __getitem__(self, index):
+    kind = index.__class__
+    if kind is not int and kind is not slice:
+        index = _index(index, self.array)
+    return S.getitem(self, index=index)
+
+
+@attach
+def __setitem__(self, index, value) -> None:
+    index = _index(index, self.array)
+    if not isinstance(value, Tensor) and value.__class__ not in (int, float, bool):
+        value = F.as_tensor(value, device=self.device)
+    if mode.grad and (self._requires_grad or (isinstance(value, Tensor) and value._requires_grad)):
+        cast = (
+            value.to(self.dtype)
+            if isinstance(value, Tensor)
+            else F.full((), value, dtype=self.dtype, device=self.device)
+        )
+        self.assign("x[index] = value", lambda: S.setitem(self, cast, index=index))
+        return
+    self.array[index] = value.array if isinstance(value, Tensor) else value
+    self.changed()
+
+
+@attach
+def __iter__(self):
+    if self.array.ndim == 0:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(F.unbind(self, 0))
+
+
+@attach
+def __len__(self) -> int:
+    if self.array.ndim == 0:
+        raise TypeError("len() of a 0-d tensor")
+    return self.array.shape[0]
+
+
+@attach
+def __contains__(self, value) -> bool:
+    return bool((self == value).any())
+
+
+# --------------------------------------------------------------------------------------------- leaving the library
+@attach
+def item(self):
+    """The one element as a Python number."""
+    if self.array.size != 1:
+        raise RuntimeError(f"item: only a tensor with one element is a number; this has shape {tuple(self.shape)}")
+    return self.array.item()
+
+
+@attach
+def tolist(self):
+    """The elements as nested lists of Python numbers."""
+    return backend_of(self.array).to_host(self.array).tolist()
+
+
+@attach
+def numpy(self, *, force: bool = False) -> np.ndarray:
+    """The NumPy array on the same memory; force=True detaches, and copies from a GPU."""
+    if self._requires_grad and not force:
+        raise RuntimeError("numpy: this tensor requires a gradient; use x.detach().numpy()")
+    if not isinstance(self.array, np.ndarray) and not force:
+        raise TypeError(f"numpy: this tensor is on {self.device}; use x.cpu().numpy()")
+    return backend_of(self.array).to_host(self.array)
+
+
+@attach
+def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    array = self.numpy()
+    return np.array(array, dtype=dtype, copy=copy) if dtype is not None or copy else array
+
+
+def _scalar(kind):
+    def convert(self):
+        if self.array.size != 1:
+            raise RuntimeError(
+                f"{kind.__name__}: a tensor of shape {tuple(self.shape)} has no single value"
+                + ("; use any() or all()" if kind is bool else "")
+            )
+        return kind(self.array.item())
+
+    return convert
+
+
+Tensor.__float__, Tensor.__int__, Tensor.__bool__ = _scalar(float), _scalar(int), _scalar(bool)
+Tensor.is_nonzero = _scalar(bool)
+
+
+@attach
+def __index__(self) -> int:
+    if self.array.size != 1 or self.array.dtype.kind not in "iub":
+        raise TypeError(
+            f"only integer tensors with one element can be an index; this is {self.dtype} {tuple(self.shape)}"
+        )
+    return int(self.array.item())
+
+
+@attach
+def __repr__(self) -> str:
+    array = backend_of(self.array).to_host(self.array)
+    notes = []
+    if not isinstance(self.array, np.ndarray):
+        notes.append(f"device='{self.device}'")
+    if self.dtype not in (mode.dtype, int64, bool_) or (array.size == 0 and self.dtype != mode.dtype):
+        notes.append(f"dtype={self.dtype!r}")
+    if self.edge is not None:
+        notes.append(f"grad_fn=<{self.grad_fn.op.name}>")
+    elif self._requires_grad:
+        notes.append("requires_grad=True")
+    text = format_tensor(array, notes)
+    return f"Parameter containing:\n{text}" if isinstance(self, Parameter) else text
+
+
+@attach
+def __format__(self, spec: str) -> str:
+    return format(self.array.item(), spec) if self.array.ndim == 0 else object.__format__(self, spec)
+
+
+# ------------------------------------------------------------------------------------------------ sizes and memory
+@attach
+def size(self, dim=None):
+    """The shape, or the size of one dimension."""
+    return Size(self.array.shape) if dim is None else self.array.shape[dim]
+
+
+@attach
+def dim(self) -> int:
+    """The number of dimensions."""
+    return self.array.ndim
+
+
+@attach
+def numel(self) -> int:
+    """The number of elements."""
+    return self.array.size
+
+
+@attach
+def element_size(self) -> int:
+    """The bytes of one element."""
+    return self.array.itemsize
+
+
+@attach
+def is_floating_point(self) -> bool:
+    """Whether the dtype is float16, float32 or float64."""
+    return self.array.dtype.kind == "f"
+
+
+@attach
+def stride(self, dim=None):
+    """The steps between neighbours along each dimension (or one), in elements."""
+    steps = tuple([s // self.array.itemsize for s in self.array.strides])
+    return steps if dim is None else steps[dim]
+
+
+@attach
+def is_contiguous(self) -> bool:
+    """Whether the elements lie in memory in the order of the dimensions."""
+    return self.array.flags.c_contiguous
+
+
+@attach
+def contiguous(self) -> Tensor:
+    """The tensor itself if its memory is in order, else a copy that is."""
+    return self if self.array.flags.c_contiguous else E.identity(self)
+
+
+@attach
+def clone(self, *, memory_format=None) -> Tensor:
+    """A copy with its own memory, still part of the graph."""
+    return E.identity(self)
+
+
+@attach
+def detach_(self) -> Tensor:
+    """Cut this very tensor off from the graph."""
+    self.edge, self._requires_grad, self._base = None, False, None
+    return self
+
+
+Tensor.nelement, Tensor.ndimension, Tensor.nbytes = numel, dim, property(lambda self: self.array.nbytes)
+Tensor.itemsize = property(element_size)
+Tensor.is_cuda = property(lambda self: self.device.type == "cuda")
+Tensor.is_sparse = property(lambda self: False)
+Tensor.T = property(lambda self: F.permute(self, *range(self.array.ndim)[::-1]))
+Tensor.mT = property(lambda self: F.transpose(self, -1, -2))
+Tensor.view_as = lambda self, other: F.view(self, other.array.shape)
+Tensor.reshape_as = lambda self, other: F.reshape(self, other.array.shape)
+Tensor.expand_as = lambda self, other: F.expand(self, other.array.shape)
+Tensor.type_as = lambda self, other: self.to(other.dtype)
+
+
+# ------------------------------------------------------------------------------------------------ dtypes, devices
+@attach
+def to(
+    self, *args, device=None, dtype=None, non_blocking: bool = False, copy: bool = False, memory_format=None
+) -> Tensor:
+    """The tensor in another dtype and/or on another device; itself if nothing changes: `x.to("cuda")`, `x.to(float64)`.
+
+    The copy is part of the graph. non_blocking only concerns speed.
+    """
+    for a in args:
+        if isinstance(a, Tensor):
+            device, dtype = a.device, a.dtype
+        elif isinstance(a, bool):
+            non_blocking = a
+        elif isinstance(a, (_device, int)) or (isinstance(a, str) and a.startswith(("cpu", "cuda"))):
+            device = a
+        else:
+            dtype = a
+    y = self
+    if dtype is not None and self.array.dtype != (wanted := as_dtype(dtype).dtype):
+        y = E.astype(y, dtype=wanted)
+    if device is not None:
+        where = _device(device)
+        here = y.device
+        if where.type != here.type or (where.index not in (None, here.index) and where.type == "cuda"):
+            y = S.transfer(y, device=where)
+    return E.identity(y) if copy and y is self else y
+
+
+_device = device
+
+
+def _cast(name, kind):
+    def cast(self):
+        return self.to(kind)
+
+    cast.__name__, cast.__doc__ = name, f"The tensor as {kind!r}."
+    setattr(Tensor, name, cast)
+
+
+for _name, _kind in {"float": float32, "double": float64, "half": float16, "long": int64, "int": int32, "short": int16,
+                     "byte": uint8, "char": int8, "bool": bool_}.items():  # fmt: skip
+    _cast(_name, _kind)
+
+
+@attach
+def cpu(self) -> Tensor:
+    """The tensor on the CPU."""
+    return self.to("cpu")
+
+
+@attach
+def cuda(self, device=None) -> Tensor:
+    """The tensor on a GPU."""
+    return self.to("cuda" if device is None else device)
+
+
+@attach
+def type(self, dtype=None):
+    """The tensor in another dtype; without an argument PyTorch's name of its type, such as `minidl.FloatTensor`."""
+    if dtype is not None:
+        return self.to(_LEGACY[dtype] if isinstance(dtype, str) and dtype in _LEGACY else dtype)
+    return next(name for name, kind in _LEGACY.items() if kind == self.dtype)
+
+
+_LEGACY = {f"minidl.{name}Tensor": kind for name, kind in {
+    "Float": float32, "Double": float64, "Half": float16, "Long": int64, "Int": int32, "Short": int16, "Byte": uint8,
+    "Char": int8, "Bool": bool_}.items()}  # fmt: skip
+
+
+def _new(make):
+    def method(self, *args, dtype=None, device=None, requires_grad=False):
+        where = self.device if device is None else device
+        return make(*args, dtype=dtype or self.dtype, device=where, requires_grad=requires_grad)
+
+    method.__name__, method.__doc__ = f"new_{make.__name__}", f"`{make.__name__}` with this tensor's dtype and device."
+    return attach(method)
+
+
+for _make in (F.tensor, F.zeros, F.ones, F.full, F.empty):
+    _new(_make)
+
+
+# -------------------------------------------------------------------------------------------------------- in place
+def _in_place(name, function):
+    def method(self, *args, **kwargs):
+        return self.assign(name, lambda: function(self, *args, **kwargs))
+
+    method.__name__, method.__doc__ = name, f"`{name[:-1]}` in place."
+    setattr(Tensor, name, method)
+    return method
+
+
+_IN_PLACE = """add sub mul div pow clamp abs neg exp log sqrt square sigmoid tanh relu sign floor ceil round remainder
+masked_fill""".split()
+for _name in _IN_PLACE:
+    _in_place(_name + "_", getattr(Tensor, _name))
+for _name in "add sub mul pow mod".split():
+    setattr(Tensor, f"__i{_name}__", _in_place("remainder_" if _name == "mod" else f"{_name}_",
+                                               Tensor.remainder if _name == "mod" else getattr(Tensor, _name)))  # fmt: skip
+Tensor.__itruediv__ = Tensor.div_
+_in_place("addcmul_", lambda self, a, b, *, value=1: self + a * b * value)
+_in_place("addcdiv_", lambda self, a, b, *, value=1: self + a / b * value)
+_in_place("lerp_", lambda self, end, weight: self + (end - self) * weight)
+_in_place("copy_", lambda self, src, non_blocking=False: F.expand(src.to(self.device, self.dtype), *self.array.shape))
+_in_place("fill_", lambda self, value: E.multiply(F.ones_like(self), value))
+_in_place("zero_", lambda self: F.zeros_like(self))
+
+
+def _random(self, draw, generator):
+    return draw(*self.array.shape, generator=generator, dtype=self.dtype, device=self.device)
+
+
+_in_place("normal_", lambda self, mean=0.0, std=1.0, *, generator=None: _random(self, F.randn, generator) * std + mean)
+_in_place("uniform_", lambda self, a=0.0, b=1.0, *, generator=None: _random(self, F.rand, generator) * (b - a) + a)
+
+
+@attach
+def clip_(self, min=None, max=None):
+    """`clamp_` under NumPy's name."""
+    return self.clamp_(min, max)

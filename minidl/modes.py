@@ -1,0 +1,140 @@
+"""What a thread is doing: recording or not, watching for anomalies, and the default dtype of new tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from itertools import count
+
+from .backend.dtypes import as_dtype, float32
+
+
+class _Mode(threading.local):
+    grad = True
+    inference = False
+    anomaly = False
+    path: tuple[str, ...] = ()  # the modules being called, for anomaly mode
+    dtype = float32  # of new floating-point tensors
+
+
+mode = _Mode()
+tick = count(1).__next__  # numbers for nodes and in-place changes, in the order in which they happen
+last_change = 0  # the number of the last in-place change of any tensor
+watching = 0  # how many threads are in anomaly mode: one integer test per op while it is nought
+
+
+class set_grad_enabled(contextlib.ContextDecorator):
+    """Record ops in this thread, or not: at once when called, until the end of the block when used with `with`."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._outer = [(mode.grad, mode.inference)]
+        self._enabled = mode.grad = bool(enabled)
+
+    def __enter__(self) -> None:
+        mode.grad = self._enabled
+
+    def __exit__(self, *exc) -> None:
+        mode.grad, mode.inference = self._outer[-1]
+
+    def __call__(self, function):
+        mode.grad = self._outer[-1][0]  # used as a decorator: nothing changes until the function is called
+        return _decorated(self, function)
+
+
+class no_grad(contextlib.ContextDecorator):
+    """Within the block (or the decorated function) nothing is recorded; per thread.
+
+    >>> w = Tensor(np.ones(2), requires_grad=True)
+    >>> with no_grad():
+    ...     w.requires_grad, is_grad_enabled()
+    (True, False)
+    """
+
+    _grad: bool = False
+    _inference: bool | None = None  # None: as it is outside
+
+    def __new__(cls, function=None, **kwargs):
+        return cls()(function) if callable(function) else super().__new__(cls)  # @no_grad without parentheses
+
+    def __init__(self) -> None:
+        self._outer: list[tuple[bool, bool]] = []
+
+    def __enter__(self) -> None:
+        self._outer.append((mode.grad, mode.inference))
+        mode.grad = self._grad
+        if self._inference is not None:
+            mode.inference = self._inference
+
+    def __exit__(self, *exc) -> None:
+        mode.grad, mode.inference = self._outer.pop()
+
+    def __call__(self, function):
+        return _decorated(self, function)
+
+
+class enable_grad(no_grad):
+    """Within the block ops are recorded, also inside `no_grad`."""
+
+    _grad = True
+
+
+class inference_mode(no_grad):
+    """`no_grad` whose new tensors can never enter a recorded op: they carry no version that backward could check."""
+
+    _inference = True
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        if not mode:
+            self._grad, self._inference = True, False
+
+
+def _decorated(context, function):
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        with context:
+            return function(*args, **kwargs)
+
+    return call
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are recorded in this thread now."""
+    return mode.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether `inference_mode` is on in this thread."""
+    return mode.inference
+
+
+class detect_anomaly(contextlib.ContextDecorator):
+    """Within the block every value and every gradient is checked to be finite and of the right shape and dtype.
+
+    The error names the op, the module's path and the line of the program where the forward ran. Costs time: for finding
+    a fault, not for training.
+    """
+
+    def __enter__(self) -> None:
+        global watching
+        self._outer, mode.anomaly = mode.anomaly, True
+        watching += 1
+
+    def __exit__(self, *exc) -> None:
+        global watching
+        mode.anomaly = self._outer
+        watching -= 1
+
+
+def set_default_dtype(d) -> None:
+    """The dtype of tensors made from Python floats in this thread: float32 unless changed to another floating type."""
+    d = as_dtype(d)
+    if not d.is_floating_point:
+        raise TypeError(f"set_default_dtype: expected a floating-point dtype, got {d}")
+    mode.dtype = d
+
+
+def get_default_dtype():
+    """The dtype of tensors made from Python floats in this thread."""
+    return mode.dtype

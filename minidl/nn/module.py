@@ -1,0 +1,491 @@
+"""Module: the base class of all layers and models, whose parameters, buffers and children are its plain attributes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any, NamedTuple
+
+from .. import modes
+from ..backend import BACKENDS, device
+from ..backend.dtypes import as_dtype, double, float16, float32
+from ..modes import no_grad
+from ..tensor import Handle, Parameter, Tensor
+from . import loading
+from .hooks import Hooks, call
+
+_PRIVATE = frozenset(("_hooks", "_declared", "_non_persistent_buffers_set"))  # bookkeeping, never searched
+
+
+class Module:
+    """The base class of all layers and models: subclass it, make layers in `__init__`, use them in `forward`.
+
+    A Parameter or Module assigned to an attribute is found when asked for, also inside lists and dicts (with keys such as
+    `layers.0.weight`), but not inside tuples or sets. Buffers are the Tensors given to `register_buffer`.
+
+    >>> class Net(Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.scale = Parameter([2.0])
+    ...     def forward(self, x):
+    ...         return self.scale * x
+    >>> net = Net()
+    >>> net(3.0), [name for name, _ in net.named_parameters()]
+    (tensor([6.], grad_fn=<multiply>), ['scale'])
+    """
+
+    training: bool = True
+    _hooks: Hooks | None = None
+    _declared: Mapping[str, str] = {}  # name -> kind of buffers, and of parameters and children that are None
+    _non_persistent_buffers_set: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        self.training = True  # nothing else: layers may have been assigned before
+
+    def forward(self, *args, **kwargs):
+        """What the module computes; every subclass defines it."""
+        raise NotImplementedError(f"Module [{type(self).__name__}] is missing the required 'forward' function")
+
+    def __call__(self, *args, **kwargs):
+        if self._hooks is None and not modes.watching:
+            return self.forward(*args, **kwargs)
+        return call(self, args, kwargs)
+
+    # ------------------------------------------------------------------------------------------------- attributes
+    def _kind(self, name: str) -> str | None:
+        """'parameter', 'buffer' or 'module' if the attribute is one (or was declared as one that is None)."""
+        kind = self._declared.get(name)
+        if kind is None:
+            value = self.__dict__.get(name)
+            kind = "parameter" if isinstance(value, Parameter) else "module" if isinstance(value, Module) else None
+        return kind
+
+    def _declare(self, name: str, kind: str | None) -> None:
+        declared = self.__dict__.setdefault("_declared", {})
+        if kind is None:
+            declared.pop(name, None)
+            if name in self._non_persistent_buffers_set:
+                self.__dict__["_non_persistent_buffers_set"] = self._non_persistent_buffers_set - {name}
+        else:
+            declared[name] = kind
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kind = self._kind(name)
+        if kind is not None:
+            if isinstance(value, Parameter) or (isinstance(value, Module) and kind != "parameter"):
+                if name in self._declared and not (kind == "buffer" and isinstance(value, Module)):
+                    self._declare(name, None)
+                elif kind == "buffer":
+                    raise TypeError(f"cannot assign '{type(value).__name__}' as buffer '{name}' (Tensor or None expected)")
+            elif value is None:
+                self._declare(name, kind)
+            elif kind != "buffer" or not isinstance(value, Tensor):
+                wanted = {"parameter": "Parameter", "module": "Module", "buffer": "Tensor"}[kind]
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as {kind} '{name}' ({wanted} or None expected)"
+                    + ("; change it in place under no_grad, or del it first" if kind == "parameter" else "")
+                )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        if name in self._declared:
+            self._declare(name, None)
+
+    def __getattr__(self, name: str) -> Any:  # reached only when the attribute does not exist
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def _entries(self, kind: str) -> Iterator[tuple[str, Any]]:
+        """(name, value) of everything of one kind that is this module's own, through its lists and dicts; None too."""
+        wanted = {"parameter": Parameter, "module": Module, "buffer": ()}[kind]
+        declared = self._declared
+        for name, value in list(self.__dict__.items()):
+            if name in declared:
+                if declared[name] == kind:
+                    yield name, value
+            elif isinstance(value, wanted):
+                yield name, value
+            elif isinstance(value, (list, dict)) and kind != "buffer" and name not in _PRIVATE:
+                yield from _inside(value, wanted, name, ())
+
+    @property
+    def _parameters(self) -> MutableMapping[str, Parameter | None]:
+        return _Entries(self, "parameter")
+
+    @property
+    def _buffers(self) -> MutableMapping[str, Tensor | None]:
+        return _Entries(self, "buffer")
+
+    @property
+    def _modules(self) -> MutableMapping[str, Module | None]:
+        return _Entries(self, "module")
+
+    def _register(self, kind: str, name: str, value: Any, expected: type) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string, got {type(name).__name__}")
+        if "." in name or not name:
+            raise KeyError(f'{kind} name can\'t be empty or contain ".", got {name!r}')
+        if hasattr(self, name) and self._kind(name) != kind:
+            raise KeyError(f"attribute '{name}' already exists")
+        if value is not None and not isinstance(value, expected):
+            raise TypeError(f"{kind} '{name}': expected a {expected.__name__} or None, got {type(value).__name__}")
+        self._declare(name, kind if value is None or kind == "buffer" else None)
+        object.__setattr__(self, name, value)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Make a Tensor part of the module's state that is not trained; persistent=False keeps it out of `state_dict`."""
+        self._register("buffer", name, tensor, Tensor)
+        names = self._non_persistent_buffers_set
+        self.__dict__["_non_persistent_buffers_set"] = names - {name} if persistent else names | {name}
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """The same as assigning the Parameter to the attribute; None keeps the place for a parameter that is not used."""
+        if isinstance(param, Tensor) and param.edge is not None:
+            raise ValueError(f"parameter '{name}': only a leaf can be a parameter, and this Tensor was computed")
+        self._register("parameter", name, param, Parameter)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """The same as assigning the Module to the attribute, also for names such as '0'."""
+        self._register("module", name, module, Module)
+
+    register_module = add_module
+
+    # --------------------------------------------------------------------------------------------------- walking
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of the modules directly within, each once."""
+        seen = set()
+        for name, module in self._entries("module"):
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly within, each once."""
+        for _, module in self.named_children():
+            yield module
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """(path, module) of this module and all within, parents first; a module reachable twice comes once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        else:
+            memo = memo | {self}  # the modules above only: ends a circle, lets a second path be seen
+        yield prefix, self
+        for name, module in self._entries("module"):
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all within, parents first, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def _named(self, kind, prefix, recurse, remove_duplicate) -> Iterator[tuple[str, Any]]:
+        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else ((prefix, self),)
+        seen: set = set()
+        for path, module in modules:
+            for name, value in module._entries(kind):
+                if value is None or (remove_duplicate and value in seen):
+                    continue
+                seen.add(value)
+                yield f"{path}.{name}" if path else name, value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """(name, Parameter) of all parameters, or of this module's own; a shared one comes once, under its first name."""
+        return self._named("parameter", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters (or this module's own), each once: what an optimizer wants."""
+        for _, parameter in self._named("parameter", "", recurse, True):
+            yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """(name, Tensor) of all buffers, or of this module's own."""
+        return self._named("buffer", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers (or this module's own), each once."""
+        for _, buffer in self._named("buffer", "", recurse, True):
+            yield buffer
+
+    def _get(self, target: str, expected: type, kind: str):
+        found: Any = self
+        for part in target.split(".") if target else ():
+            if isinstance(found, dict) and part not in found:
+                part = next((key for key in found if str(key) == part), part)  # keys that are not strings
+            try:
+                if isinstance(found, list):
+                    found = found[int(part)]
+                else:
+                    found = found[part] if isinstance(found, dict) else getattr(found, part)
+            except (AttributeError, LookupError, ValueError):
+                raise AttributeError(f"{type(self).__name__} has no {kind} '{target}': no '{part}'") from None
+        if not isinstance(found, expected):
+            raise AttributeError(f"{type(self).__name__}: '{target}' is a {type(found).__name__}, not a {kind}")
+        return found
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a path such as 'block.conv1'; '' is this one. AttributeError if there is none."""
+        return self._get(target, Module, "module")
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The Parameter at a path such as 'block.conv1.weight'. AttributeError if there is none."""
+        return self._get(target, Parameter, "parameter")
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a path such as 'bn.running_mean'. AttributeError if there is none."""
+        owner, _, name = target.rpartition(".")
+        if self.get_submodule(owner)._kind(name) != "buffer":
+            raise AttributeError(f"{type(self).__name__} has no buffer '{target}'")
+        return self._get(target, Tensor, "buffer")
+
+    # ---------------------------------------------------------------------------------------- changing everything
+    def apply(self, fn: Callable[[Module], Any]) -> Module:
+        """Call fn(module) for every module within and then for this one, as for initialising; returns self."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch dropout, batch normalisation and the like to training (or not); gradients are recorded either way."""
+        if not isinstance(mode, bool):
+            raise ValueError(f"train: expected True or False, got {mode!r}")
+        self.training = mode
+        for module in self.children():
+            module.train(mode)
+        return self
+
+    def eval(self) -> Module:
+        """`train(False)`; it does not switch off gradients: see `no_grad`."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Let all parameters require a gradient, or freeze them."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or set them to zeros in place."""
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                if set_to_none:
+                    parameter.grad = None
+                else:
+                    parameter.grad.detach_().write(0)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Module:
+        """Replace the data of every parameter, gradient and buffer by fn(data); the Tensors themselves stay."""
+        tensors = [p for p in self.parameters(recurse)]
+        tensors += [p.grad for p in tensors if p.grad is not None] + list(self.buffers(recurse))
+        with no_grad():
+            for t in tensors:
+                new = fn(t.detach())
+                if new.array is not t.array:
+                    t.data = new
+        return self
+
+    def to(self, *args, **kwargs) -> Module:
+        """Move parameters and buffers to a device and cast the floating-point ones to a dtype, in place; returns self.
+
+        `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)` (to where it is, in its dtype); non_blocking is accepted.
+        """
+        where, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+        kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)
+        if kwargs:
+            raise TypeError(f"Module.to: unexpected arguments {', '.join(kwargs)}")
+        for a in args:
+            if isinstance(a, Tensor):
+                where, dtype = a.device, a.dtype
+            elif isinstance(a, (device, int)) and not isinstance(a, bool) or (isinstance(a, str) and a[:3] in ("cpu", "cud")):
+                where = a
+            elif a is not None and not isinstance(a, bool):
+                dtype = a
+        if dtype is not None and not as_dtype(dtype).is_floating_point:
+            raise TypeError(f"Module.to: only floating-point dtypes are possible, got {as_dtype(dtype)}")
+        return self._apply(lambda t: t.to(device=where, dtype=dtype if t.is_floating_point() else None))
+
+    def cpu(self) -> Module:
+        """`to("cpu")`."""
+        return self.to("cpu")
+
+    def cuda(self, device: int | str | device | None = None) -> Module:
+        """`to("cuda")`, or to the GPU given."""
+        return self.to("cuda" if device is None else device)
+
+    def float(self) -> Module:
+        """`to(float32)`."""
+        return self.to(float32)
+
+    def double(self) -> Module:
+        """`to(float64)`."""
+        return self.to(double)
+
+    def half(self) -> Module:
+        """`to(float16)`."""
+        return self.to(float16)
+
+    def type(self, dst_type) -> Module:
+        """Cast all parameters and buffers, also those of integers."""
+        return self._apply(lambda t: t.type(dst_type))
+
+    # --------------------------------------------------------------------------------------------------- the state
+    def state_dict(self, *, destination: dict | None = None, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+        """name -> Tensor of all parameters and persistent buffers, on their memory; detached unless keep_vars."""
+        state: dict[str, Tensor] = OrderedDict() if destination is None else destination
+        for path, module in self.named_modules(prefix=prefix.removesuffix(".")):
+            for name, value in loading.own_state(module):
+                state[f"{path}.{name}" if path else name] = value if keep_vars else value.detach()
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> LoadResult:
+        """Copy Tensors (or arrays) into the parameters and buffers of the same names; assign=True takes the Tensors over.
+
+        strict: every name must be there, and no other. Returns `(missing_keys, unexpected_keys)`. Raises one RuntimeError
+        that lists everything that is wrong, and then has changed nothing.
+        """
+        return LoadResult(*loading.load(self, state_dict, strict, assign))
+
+    # ------------------------------------------------------------------------------------------------------- hooks
+    def _hook(self, kind: str, hook, prepend: bool, with_kwargs: bool = False) -> Handle:
+        if self._hooks is None:
+            self.__dict__["_hooks"] = Hooks()
+        return self._hooks.add(kind, hook, prepend, with_kwargs)
+
+    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+        """Call `hook(module, args)` before forward; what it returns, if anything, becomes the arguments.
+
+        with_kwargs: `hook(module, args, kwargs)`, which may return both.
+        """
+        return self._hook("forward_pre", hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> Handle:
+        """Call `hook(module, args, output)` after forward; what it returns, if anything, becomes the output.
+
+        with_kwargs: `hook(module, args, kwargs, output)`.
+        """
+        if always_call:
+            raise NotImplementedError("register_forward_hook: always_call=True is not supported")
+        return self._hook("forward", hook, prepend, with_kwargs)
+
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """Call `hook(module, grad_output)` when the outputs' gradients are complete; it may return others."""
+        return self._hook("backward_pre", hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """Call `hook(module, grad_input, grad_output)` when the inputs' gradients are complete; it may return others.
+
+        Both are tuples with a place for every positional argument or output, None where there is no gradient.
+        """
+        return self._hook("backward", hook, prepend)
+
+    # -------------------------------------------------------------------------------------------------------- text
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of `repr(module)` beside its children."""
+        return ""
+
+    def _child_lines(self) -> list[str]:
+        return [f"({name}): {_indented(module)}" for name, module in self._entries("module")]
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        children = self._child_lines()
+        if len(lines) == 1 and not children:
+            return f"{self._get_name()}({extra})"
+        body = "\n  ".join(lines + children)
+        return f"{self._get_name()}(" + (f"\n  {body}\n" if body else "") + ")"
+
+
+class LoadResult(NamedTuple):
+    """What `load_state_dict` did not find, and what it did not know."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+    __str__ = __repr__
+
+
+class _Entries(MutableMapping):
+    """A module's own parameters, buffers or children as a dict that reads and writes the module's attributes."""
+
+    def __init__(self, module: Module, kind: str) -> None:
+        self._module, self._kind = module, kind
+
+    def __iter__(self):
+        return (name for name, _ in self._module._entries(self._kind))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, name):
+        for found, value in self._module._entries(self._kind):
+            if found == name:
+                return value
+        raise KeyError(name)
+
+    def _place(self, name):
+        """The list or dict and the key of an entry such as 'layers.0'."""
+        first, *path = name.split(".")
+        group = self._module.__dict__[first]
+        for key in path[:-1]:
+            group = group[_key(group, key)]
+        return group, _key(group, path[-1])
+
+    def __setitem__(self, name, value) -> None:
+        if "." in name:
+            group, key = self._place(name)
+            group[key] = value
+        else:
+            self._module._declare(name, self._kind if value is None or self._kind == "buffer" else None)
+            self._module.__dict__[name] = value
+
+    def __delitem__(self, name) -> None:
+        self[name]
+        if "." in name:
+            group, key = self._place(name)
+            del group[key]
+        else:
+            delattr(self._module, name)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def _key(group, key: str):
+    return int(key) if isinstance(group, list) else next(k for k in group if str(k) == key)
+
+
+def _inside(group, wanted, name, outer) -> Iterator[tuple[str, Any]]:
+    """The entries of a list or dict, and of those within it."""
+    if any(group is g for g in outer):
+        return
+    for key, value in list(group.items() if isinstance(group, dict) else enumerate(group)):
+        if isinstance(value, wanted):
+            yield f"{name}.{key}", value
+        elif isinstance(value, (list, dict)):
+            yield from _inside(value, wanted, f"{name}.{key}", (*outer, group))
+
+
+def _indented(module) -> str:
+    return repr(module).replace("\n", "\n  ")

@@ -1,0 +1,73 @@
+"""Batch normalisation (Ioffe and Szegedy, 2015)."""
+
+from __future__ import annotations
+
+import math
+
+from ..backend import backend_of
+from ..engine import Aux, op
+
+
+def _per_channel(v, ndim):
+    """(C,) as (1, C, 1, ...), to go with x (N, C, ...)."""
+    return backend_of(v).reshape(v, shape=(1, -1) + (1,) * (ndim - 2))
+
+
+def _affine(x, scale, shift):
+    y = x * scale
+    return y if shift is None else y + shift
+
+
+@op
+def batch_norm(x, weight, bias, *, eps):
+    """y = weight (x - mean) / sqrt(var + eps) + bias, with the mean and the (biased) variance of each channel of the batch.
+
+    The second and third output are this mean and this variance. With xh = (x - mean) / sqrt(var + eps) and m values in
+    each channel:   dL/dbias = sum g,   dL/dweight = sum g xh,
+    dL/dx = weight / sqrt(var + eps) (g - sum g / m - xh sum(g xh) / m).
+    """
+    B, nd = backend_of(x), x.ndim
+    axes = (0, *range(2, nd))
+    m = math.prod(x.shape) // x.shape[1]
+    mean = B.sum(x, axis=axes, keepdims=True) / m
+    d = x - mean
+    var = B.sum(d * d, axis=axes, keepdims=True) / m
+    inv = 1.0 / B.sqrt(var + eps)
+    scale = inv if weight is None else _per_channel(weight, nd) * inv
+    # x, not the normalised x, is captured: the layer before holds it anyway
+    y = _affine(d, scale, None if bias is None else _per_channel(bias, nd))
+
+    def joint(g, _mean, _var, *, needs):
+        B = backend_of(g)
+        xh = (x - mean) * inv
+        sum_g, sum_gx = B.sum(g, axis=axes, keepdims=True), B.sum(g * xh, axis=axes, keepdims=True)
+        dx = scale * (g - sum_g / m - xh * (sum_gx / m)) if needs[0] else None
+        return dx, B.reshape(sum_gx, shape=(-1,)), B.reshape(sum_g, shape=(-1,))
+
+    return (y, Aux(B.reshape(mean, shape=(-1,))), Aux(B.reshape(var, shape=(-1,)))), joint
+
+
+@op
+def batch_norm_fixed(x, weight, bias, mean, var, *, eps):
+    """y = weight (x - mean) / sqrt(var + eps) + bias with a given mean and variance of each channel.
+
+    dL/dx = g weight / sqrt(var + eps),   dL/dweight = sum g (x - mean) / sqrt(var + eps),   dL/dbias = sum g.
+    """
+    B, nd = backend_of(x), x.ndim
+    axes = (0, *range(2, nd))
+    inv = 1.0 / B.sqrt(var + eps)
+    scale = _per_channel(inv if weight is None else weight * inv, nd)
+    shift = -mean * inv if weight is None else -mean * inv * weight
+    y = _affine(x, scale, _per_channel(shift if bias is None else shift + bias, nd))
+
+    def dweight(g):
+        B = backend_of(g)
+        return B.sum(g * (x - _per_channel(mean, nd)), axis=axes) * inv
+
+    return y, (
+        lambda g: g * scale,
+        None if weight is None else dweight,
+        None if bias is None else lambda g: backend_of(g).sum(g, axis=axes),
+        None,
+        None,
+    )

@@ -1,0 +1,125 @@
+"""Max and average pooling over windows of an image."""
+
+from __future__ import annotations
+
+import math
+
+from ..backend import backend_of, definition
+from ..engine import Aux, op
+
+
+def pool_output_size(size, kernel, stride, padding, dilation, ceil_mode) -> tuple[int, int]:
+    """(P, Q) of a pooling; with ceil_mode a last window that starts inside the image or its left padding counts too."""
+    out = []
+    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
+        span = n + 2 * p - d * (k - 1) - 1
+        m = (-(-span // s) if ceil_mode else span // s) + 1
+        if ceil_mode and (m - 1) * s >= n + p:
+            m -= 1
+        out.append(m)
+    return tuple(out)
+
+
+def pool_padding(size, kernel, stride, padding, dilation, out):
+    """What to add around (H, W) so that all the windows lie inside: ceil_mode may need more behind than before."""
+    width = [(0, 0), (0, 0)]
+    for n, k, s, p, d, m in zip(size, kernel, stride, padding, dilation, out, strict=True):
+        width.append((p, max(0, (m - 1) * s + d * (k - 1) + 1 - n - p)))
+    return tuple(width)
+
+
+def pool_offsets(kernel, out, stride, dilation):
+    """For each place in the window: its number, and the index of the (padded) pixels at that place."""
+    for i in range(kernel[0] * kernel[1]):
+        cuts = [
+            slice(o * d, o * d + (m - 1) * s + 1, s)
+            for o, m, s, d in zip(divmod(i, kernel[1]), out, stride, dilation, strict=True)
+        ]
+        yield i, (slice(None), slice(None), *cuts)
+
+
+@definition("max_pool2d")
+def plain_max_pool2d(x, *, kernel, stride, dilation, width, out):
+    """The largest value of each window and its place in the window (row by row; the first of equals)."""
+    B = backend_of(x)
+    x = B.pad(x, width=width, value=-math.inf)
+    windows = B.stack([x[index] for _, index in pool_offsets(kernel, out, stride, dilation)], axis=-1)
+    return B.max(windows, axis=-1), B.astype(B.argmax(windows, axis=-1), dtype="int16")
+
+
+@definition("max_pool2d_put")
+def plain_max_pool2d_put(g, place, *, kernel, stride, dilation, width, shape):
+    """An image of zeros, to which each g is added at its window's place."""
+    B = backend_of(g)
+    (top, bottom), (left, right) = width[2:]
+    y = B.zeros((*shape[:2], shape[2] + top + bottom, shape[3] + left + right), dtype=g.dtype)
+    for i, index in pool_offsets(kernel, g.shape[2:], stride, dilation):
+        y[index] += B.where(B.equal(place, i), g, 0.0)
+    return y[:, :, top : top + shape[2], left : left + shape[3]]
+
+
+@definition("max_pool2d_pick")
+def plain_max_pool2d_pick(x, place, *, kernel, stride, dilation, width):
+    """From each window the value at its place."""
+    B, y = backend_of(x), 0.0
+    x = B.pad(x, width=width)
+    for i, index in pool_offsets(kernel, place.shape[2:], stride, dilation):
+        y = y + B.where(B.equal(place, i), x[index], 0.0)
+    return y
+
+
+@op
+def max_pool2d(x, *, kernel, stride, dilation, width, out):
+    """y = the largest value in each window, and its place there;   dL/dx = g at that place, 0 elsewhere."""
+    how = {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width}
+    shape = x.shape
+    y, place = backend_of(x).max_pool2d(x, out=out, **how)
+    return (y, Aux(place)), (lambda g, _: backend_of(g).max_pool2d_put(g, place, shape=shape, **how),)
+
+
+@op(promote=None)
+def max_pool2d_put(g, place, *, shape, **how):
+    """y = zeros, with g added at each window's place;   dL/dg = h there."""
+    y = backend_of(g).max_pool2d_put(g, place, shape=shape, **how)
+    return y, (lambda h: backend_of(h).max_pool2d_pick(h, place, **how), None)
+
+
+@op(promote=None)
+def max_pool2d_pick(x, place, **how):
+    """y = from each window the value at its place;   dL/dx = g there, 0 elsewhere."""
+    shape = x.shape
+    y = backend_of(x).max_pool2d_pick(x, place, **how)
+    return y, (lambda g: backend_of(g).max_pool2d_put(g, place, shape=shape, **how), None)
+
+
+@definition("window_sum")
+def plain_window_sum(x, *, kernel, stride, width, out):
+    """The sum over each window of the padded image."""
+    x, y = backend_of(x).pad(x, width=width), 0.0
+    for _, index in pool_offsets(kernel, out, stride, (1, 1)):
+        y = y + x[index]
+    return y
+
+
+@definition("window_spread")
+def plain_window_spread(g, *, kernel, stride, width, shape):
+    """An image of zeros, to which each g is added at every place of its window."""
+    (top, bottom), (left, right) = width[2:]
+    y = backend_of(g).zeros((*shape[:2], shape[2] + top + bottom, shape[3] + left + right), dtype=g.dtype)
+    for _, index in pool_offsets(kernel, g.shape[2:], stride, (1, 1)):
+        y[index] += g
+    return y[:, :, top : top + shape[2], left : left + shape[3]]
+
+
+@op
+def window_sum(x, *, kernel, stride, width, out):
+    """y = the sum over each window of the padded x;   dL/dx = window_spread(g)."""
+    how, shape = {"kernel": kernel, "stride": stride, "width": width}, x.shape
+    return backend_of(x).window_sum(x, out=out, **how), (lambda g: backend_of(g).window_spread(g, shape=shape, **how),)
+
+
+@op
+def window_spread(g, *, kernel, stride, width, shape):
+    """y = zeros, to which g is added at every place of its window;   dL/dg = window_sum(h)."""
+    how, out = {"kernel": kernel, "stride": stride, "width": width}, tuple(g.shape[2:])
+    return backend_of(g).window_spread(g, shape=shape, **how), (lambda h: backend_of(h).window_sum(h, out=out, **how),)

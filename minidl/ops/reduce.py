@@ -1,0 +1,164 @@
+"""Reductions: sum, mean, variance, extremes, and the softmax family."""
+
+from __future__ import annotations
+
+import math
+
+from ..backend import backend_of
+from ..engine import op
+
+
+def axes_of(axis, ndim: int) -> tuple[int, ...]:
+    """The axes that `axis` (None: all; an int; several) means, counted from the front."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple([a % ndim if ndim else 0 for a in (axis if isinstance(axis, (tuple, list)) else (axis,))])
+
+
+def _kept(shape, axis) -> tuple[int, ...]:
+    """The shape of a reduction with keepdims."""
+    axes = axes_of(axis, len(shape))
+    return tuple([1 if i in axes else n for i, n in enumerate(shape)])
+
+
+def _count(shape, axis) -> int:
+    return math.prod([shape[a] for a in axes_of(axis, len(shape))])
+
+
+@op(promote=None)
+def sum(x, *, axis=None, keepdims=False):
+    """y = the sum of x over `axis`;   dL/dx = g, repeated along the axis."""
+    shape = x.shape
+
+    def dx(g):
+        B = backend_of(g)
+        return B.spread(B.reshape(g, shape=_kept(shape, axis)), shape=shape)
+
+    return backend_of(x).sum(x, axis=axis, keepdims=keepdims), (dx,)
+
+
+@op
+def mean(x, *, axis=None, keepdims=False):
+    """y = (1/n) sum of x over `axis`;   dL/dx = g / n, repeated along the axis."""
+    shape, n = x.shape, _count(x.shape, axis)
+
+    def dx(g):
+        B = backend_of(g)
+        return B.spread(B.reshape(g * (1.0 / n) if n else g, shape=_kept(shape, axis)), shape=shape)
+
+    total = backend_of(x).sum(x, axis=axis, keepdims=keepdims)
+    return total / n if n else total * math.nan, (dx,)
+
+
+@op
+def var(x, *, axis=None, keepdims=False, ddof=0):
+    """y = sum of (x - mean)^2 / (n - ddof);   dL/dx = g 2 (x - mean) / (n - ddof)."""
+    B, n = backend_of(x), _count(x.shape, axis) - ddof
+    shape = _kept(x.shape, axis)
+    d = x - B.mean(x, axis=axis, keepdims=True)
+    scale = 1.0 / n if n > 0 else math.nan
+
+    def dx(g):
+        return backend_of(g).reshape(g, shape=shape) * (d * (2 * scale))
+
+    return B.sum(d * d, axis=axis, keepdims=keepdims) * scale, (dx,)
+
+
+@op
+def std(x, *, axis=None, keepdims=False, ddof=0):
+    """y = sqrt(sum of (x - mean)^2 / (n - ddof));   dL/dx = g (x - mean) / ((n - ddof) y), 0 where y = 0."""
+    B, n = backend_of(x), _count(x.shape, axis) - ddof
+    shape = _kept(x.shape, axis)
+    d = x - B.mean(x, axis=axis, keepdims=True)
+    scale = 1.0 / n if n > 0 else math.nan
+    y = B.sqrt(B.sum(d * d, axis=axis, keepdims=keepdims) * scale)
+
+    def dx(g):
+        B = backend_of(g)
+        return B.reshape(g / B.where(B.equal(y, 0), 1.0, y), shape=shape) * (d * scale)
+
+    return y, (dx,)
+
+
+def _to_extremes(x, y, axis):
+    """dL/dx of a largest or smallest value: shared evenly by all the elements that equal it."""
+    shape = _kept(x.shape, axis)
+
+    def dx(g):
+        B = backend_of(g)
+        hit = B.astype(B.equal(x, B.reshape(y, shape=shape)), dtype=g.dtype)
+        return B.reshape(g, shape=shape) * (hit / B.sum(hit, axis=axis, keepdims=True))
+
+    return dx
+
+
+@op
+def max(x, *, axis=None, keepdims=False):
+    """y = the largest value of x along `axis`;   its gradient is shared evenly by the elements that equal it."""
+    y = backend_of(x).max(x, axis=axis, keepdims=keepdims)
+    return y, (_to_extremes(x, y, axis),)
+
+
+@op
+def min(x, *, axis=None, keepdims=False):
+    """y = the smallest value of x along `axis`;   its gradient is shared evenly by the elements that equal it."""
+    y = backend_of(x).min(x, axis=axis, keepdims=keepdims)
+    return y, (_to_extremes(x, y, axis),)
+
+
+@op
+def argmax(x, *, axis=None, keepdims=False):
+    """y = the index of the (first) largest value along `axis`; of the flattened x if axis is None."""
+    return backend_of(x).argmax(x, axis=axis, keepdims=keepdims), (None,)
+
+
+@op
+def argmin(x, *, axis=None, keepdims=False):
+    """y = the index of the (first) smallest value along `axis`; of the flattened x if axis is None."""
+    return backend_of(x).argmin(x, axis=axis, keepdims=keepdims), (None,)
+
+
+@op
+def any(x, *, axis=None, keepdims=False):
+    """y = whether some element along `axis` is not 0."""
+    return backend_of(x).any(x, axis=axis, keepdims=keepdims), (None,)
+
+
+@op
+def all(x, *, axis=None, keepdims=False):
+    """y = whether every element along `axis` is not 0."""
+    return backend_of(x).all(x, axis=axis, keepdims=keepdims), (None,)
+
+
+@op(floating=True)
+def logsumexp(x, *, axis, keepdims=False):
+    """y = log sum exp(x) over `axis`, with the largest value taken out first;   dL/dx = g exp(x - y)."""
+    B, shape = backend_of(x), _kept(x.shape, axis)
+    top = B.max(x, axis=axis, keepdims=True)
+    top = B.where(B.isfinite(top), top, 0.0)
+    y = B.log(B.sum(B.exp(x - top), axis=axis, keepdims=True)) + top
+    out = y if keepdims else B.reshape(y, shape=[n for i, n in enumerate(shape) if i not in axes_of(axis, x.ndim)])
+    return out, (lambda g: backend_of(g).reshape(g, shape=shape) * backend_of(g).exp(x - y),)
+
+
+@op(floating=True)
+def softmax(x, *, axis):
+    """y = exp(x) / sum exp(x) along `axis`;   dL/dx = y (g - sum g y)."""
+    B = backend_of(x)
+    e = B.exp(x - B.max(x, axis=axis, keepdims=True))
+    y = e / B.sum(e, axis=axis, keepdims=True)
+    return y, (lambda g: y * (g - backend_of(g).sum(g * y, axis=axis, keepdims=True)),)
+
+
+@op(floating=True)
+def log_softmax(x, *, axis):
+    """y = x - log sum exp(x) along `axis`;   dL/dx = g - exp(y) sum g."""
+    B = backend_of(x)
+    s = x - B.max(x, axis=axis, keepdims=True)
+    y = s - B.log(B.sum(B.exp(s), axis=axis, keepdims=True))
+
+    def dx(g):
+        B = backend_of(g)
+        return g - B.exp(y) * B.sum(g, axis=axis, keepdims=True)
+
+    return y, (dx,)

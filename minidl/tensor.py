@@ -1,0 +1,304 @@
+"""Tensor and Parameter: an array, its gradient, and the edge to the node that computed it."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from itertools import count
+
+import numpy as np
+
+from . import modes
+from .backend import BACKENDS, backend_of, device, get_backend
+from .backend import host as _host  # noqa: F401  (registers NumPy arrays)
+from .backend.dtypes import as_dtype
+from .modes import mode, tick
+
+_new = object.__new__
+
+
+class Tensor:
+    """An array (`.array`, NumPy or CuPy) that remembers how it was computed.
+
+    `Tensor(array)` wraps an array without copying; numbers and lists become float32, and `Tensor(2, 3)` is an uninitialised
+    2x3 tensor, as in PyTorch, where `tensor(...)` is the usual way to make one. The methods with PyTorch's names are
+    attached by `functions.py`.
+    """
+
+    __array_ufunc__ = None  # `ndarray * Tensor` is a Tensor: NumPy and CuPy leave the operator to us
+    _grad: Tensor | None = None
+    _requires_grad = False
+    edge: tuple | object | None = None  # the Node (and which of its outputs) that computed this; None: a leaf
+    version: list | None = (
+        None  # [number of the last in-place change, arrays changed ...], shared by the views of one memory
+    )
+    _hooks: dict | None = None
+    _accumulated: dict | None = None  # hooks to run after the gradient was accumulated
+    _base: tuple | None = None  # (weak reference to the Tensor this is a view of, that one's _base)
+
+    def __init__(self, *data, requires_grad: bool = False) -> None:
+        x = data[0] if len(data) == 1 else None
+        if isinstance(x, Tensor):
+            x = x.array
+        elif x is None or isinstance(x, int):  # sizes
+            x = np.empty(data, dtype=np.float32)
+        elif x.__class__ not in BACKENDS:
+            x = np.asarray(x) if isinstance(x, np.generic) else np.array(x, dtype=np.float32)
+        as_dtype(x.dtype)
+        self.array = x
+        self.version = [0]
+        if requires_grad:
+            self.requires_grad = True
+
+    # what it is
+    @property
+    def shape(self) -> Size:
+        return Size(self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def dtype(self):
+        return as_dtype(self.array.dtype)
+
+    @property
+    def device(self) -> device:
+        return backend_of(self.array).device_of(self.array)
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.edge is None
+
+    @property
+    def grad_fn(self):
+        return self.edge[0] if type(self.edge) is tuple else self.edge
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self.edge is not None and not value:
+            raise RuntimeError("requires_grad can only be switched off on leaf tensors; use y.detach()")
+        if value and self.array.dtype.kind != "f":
+            raise RuntimeError(f"only floating-point tensors can require gradients; this one is {self.dtype}")
+        if value and self.version is None:
+            raise RuntimeError("an inference tensor cannot require gradients; clone it outside inference_mode")
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad` and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    # its gradient, its memory
+    @property
+    def grad(self) -> Tensor | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad: expected a Tensor or None, got {type(value).__name__}")
+            if value.array.shape != self.array.shape or value.array.dtype != self.array.dtype:
+                raise RuntimeError(
+                    f"grad: expected {describe(self.array)}, like the tensor, got {describe(value.array)}"
+                )
+        self._grad = value
+
+    @property
+    def data(self) -> Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        source = value.array if isinstance(value, Tensor) else value
+        old = self.array
+        if type(old) is type(source) and old.shape == source.shape and old.dtype == source.dtype:
+            self.write(source)  # in place: views of this memory, and the optimizer that holds it, see the new values
+        else:
+            self.array, self.version = source, [0]
+
+    def detach(self) -> Tensor:
+        """The same memory, cut off from the graph; in-place changes through it are noticed by `backward`."""
+        t = _new(Tensor)
+        t.array, t.version = self.array, self.version
+        return t
+
+    def write(self, array) -> None:
+        """Overwrite the values in place (broadcasting and casting) and note the change; for code outside the graph."""
+        self.array[...] = array
+        self.changed()
+
+    def assign(self, name: str, compute) -> Tensor:
+        """In place, self = compute(): the rule for every in-place method.
+
+        A leaf that requires a gradient may change only where nothing is recorded. A result that is recorded becomes this
+        tensor's new array and edge (an older alias keeps the old values); any other result overwrites the memory.
+        """
+        if mode.grad and self._requires_grad and self.edge is None:
+            raise RuntimeError(f"{name}: a leaf Tensor that requires a gradient was changed in place; use no_grad()")
+        y = compute()
+        if y.array.shape != self.array.shape:
+            raise RuntimeError(
+                f"{name}: the result has shape {tuple(y.array.shape)}, the tensor {tuple(self.array.shape)}"
+            )
+        if not np.can_cast(y.array.dtype, self.array.dtype, "same_kind"):
+            raise RuntimeError(f"{name}: the result is {y.dtype} and cannot be stored in place in {self.dtype}")
+        if not y._requires_grad and not (mode.grad and self._requires_grad):
+            self.write(y.array)
+            return self
+        base = self._base
+        while base is not None and base[0]() is None:
+            base = base[1]
+        if base is not None:
+            raise RuntimeError(
+                f"{name}: this tensor is a view of one that is still in use and would not see the change; "
+                "change that one (x[index] = ...), or write y = y + ... instead"
+            )
+        if not y._requires_grad:  # overwritten by a constant: no gradient flows back from here
+            self.array, self.version, self.edge, self._requires_grad, self._base = y.array, [0], None, False, None
+            return self
+        if y.array.dtype != self.array.dtype:
+            y = y.to(self.dtype)
+        kept = self.grad_fn is not None and self.grad_fn.retained
+        self.array, self.edge, self.version, self._requires_grad = y.array, y.edge, y.version, True
+        self._base = None
+        if kept:
+            self.retain_grad()
+        return self
+
+    def changed(self) -> None:
+        """Note that the memory was changed in place, so that `backward` can tell whether it still needs the old values."""
+        cell = self.version
+        if cell is not None:
+            cell[0] = modes.last_change = tick()
+            if cell[-1] is not self.array:
+                if len(cell) > 8:  # many views: what they are views of covers them all
+                    del cell[1:]
+                    cell.append(self.array if self.array.base is None else self.array.base)
+                else:
+                    cell.append(self.array)
+
+    # its graph
+    def retain_grad(self) -> None:
+        """Keep the gradient of this interior tensor in `.grad` too."""
+        if not self._requires_grad:
+            raise RuntimeError("retain_grad: this tensor does not require a gradient")
+        if self.edge is not None:
+            node, index = self.edge if type(self.edge) is tuple else (self.edge, 0)
+            node.retained = {**(node.retained or {}), index: weakref.ref(self)}
+
+    def register_hook(self, hook) -> Handle:
+        """Call `hook(gradient)` when this tensor's gradient is complete; what it returns, if anything, replaces it."""
+        if not self._requires_grad:
+            raise RuntimeError("register_hook: this tensor does not require a gradient")
+        if self.edge is None:
+            self._hooks = {} if self._hooks is None else self._hooks
+            return Handle(self._hooks, hook)
+        node, index = self.edge if type(self.edge) is tuple else (self.edge, 0)
+        node.hooks = {} if node.hooks is None else node.hooks
+        return Handle(node.hooks.setdefault(index, {}), hook)
+
+    def register_post_accumulate_grad_hook(self, hook) -> Handle:
+        """Call `hook(tensor)` after this leaf's `.grad` was updated."""
+        if self.edge is not None or not self._requires_grad:
+            raise RuntimeError("register_post_accumulate_grad_hook: only for leaf tensors that require a gradient")
+        self._accumulated = {} if self._accumulated is None else self._accumulated
+        return Handle(self._accumulated, hook)
+
+    # Python's protocols
+    __hash__ = object.__hash__
+
+    def __deepcopy__(self, memo) -> Tensor:
+        if self.edge is not None:
+            raise RuntimeError("deepcopy: only leaf tensors can be copied; this one was computed: use detach() first")
+        t = _new(type(self))
+        memo[id(self)] = t
+        t.__dict__.update({k: v for k, v in self.__dict__.items() if not k.startswith("_") or k == "_requires_grad"})
+        t.array, t.version = backend_of(self.array).copy(self.array), [0]
+        if self._grad is not None:
+            t._grad = self._grad.detach().__deepcopy__(memo)
+        return t
+
+    def __reduce_ex__(self, protocol):
+        array = backend_of(self.array).to_host(self.array)
+        return _rebuild, (type(self), array, str(self.device), self._requires_grad)
+
+
+class Parameter(Tensor):
+    """A Tensor that a Module's optimizer trains: a leaf, `requires_grad=True` unless said otherwise."""
+
+    def __init__(self, data=None, requires_grad: bool = True) -> None:
+        super().__init__(np.empty(0, dtype=np.float32) if data is None else data)
+        self.requires_grad = requires_grad
+
+
+class Size(tuple):
+    """A shape: a tuple of ints with PyTorch's `numel`."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements of a tensor of this shape."""
+        return functools.reduce(int.__mul__, self, 1)
+
+    def __repr__(self) -> str:
+        return f"minidl.Size({list(self)})"
+
+
+class Handle:
+    """What registering a hook returns: `remove()` takes the hook away again (also at the end of a `with` block)."""
+
+    _ids = count()
+
+    def __init__(self, hooks: dict, hook) -> None:
+        if not callable(hook):
+            raise TypeError(f"a hook must be callable, got {type(hook).__name__}")
+        self.hooks, self.id = hooks, next(Handle._ids)
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; once is enough."""
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.remove()
+
+
+class Aux:
+    """Marks an output of an op that is never differentiated (a mean, a mask, an index)."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value) -> None:
+        self.value = value
+
+
+def wrap(array, requires_grad: bool = False) -> Tensor:
+    """A Tensor on `array`: the quick constructor for the framework's own use."""
+    t = _new(Tensor)
+    t.array = array
+    t.version = None if mode.inference else [0]
+    if requires_grad:
+        t._requires_grad = True
+    return t
+
+
+def _rebuild(cls, array, where, requires_grad):
+    where = device(where)
+    t = cls(get_backend(where).from_host(array, where))
+    t._requires_grad = requires_grad
+    return t
+
+
+def describe(array) -> str:
+    """Its dtype, shape and device, for error messages."""
+    return f"{array.dtype} {tuple(array.shape)} on {backend_of(array).device_of(array)}"

@@ -1,0 +1,85 @@
+"""What a GPU would have been asked to do: kernel launches, copies from the host, waits of the host for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+class NotAllowed(RuntimeError):
+    """A sync inside `no_sync()`, or an upload inside `no_upload()`."""
+
+
+class Undefined(RuntimeError):
+    """Something that CuPy does without an error but with a result that cannot be relied on."""
+
+
+@dataclass
+class Counter:
+    """How often each thing happened, and the names in order."""
+
+    launches: int = 0  # kernels, memory sets and copies on the device; views cost none
+    uploads: int = 0  # copies from host memory to the device
+    syncs: int = 0  # the host waited for the device
+    downloads: int = 0  # those of the syncs that copied values to the host
+    names: list[str] = field(default_factory=list)  # of the launches
+    upload_names: list[str] = field(default_factory=list)
+    sync_names: list[str] = field(default_factory=list)
+
+
+_active: list[Counter] = []
+_forbidden = {"sync": 0, "upload": 0}
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Counter]:
+    """A fresh Counter of everything that happens inside the block."""
+    counter = Counter()
+    _active.append(counter)
+    try:
+        yield counter
+    finally:
+        _active[:] = [c for c in _active if c is not counter]
+
+
+@contextlib.contextmanager
+def _forbid(what: str) -> Iterator[None]:
+    _forbidden[what] += 1
+    try:
+        yield
+    finally:
+        _forbidden[what] -= 1
+
+
+def no_sync() -> contextlib.AbstractContextManager[None]:
+    """Raise NotAllowed where the host would wait for the device; a CUDA graph cannot capture such a step."""
+    return _forbid("sync")
+
+
+def no_upload() -> contextlib.AbstractContextManager[None]:
+    """Raise NotAllowed where host memory would be copied to the device, as index arrays silently are."""
+    return _forbid("upload")
+
+
+def launched(name: str) -> None:
+    for counter in _active:
+        counter.launches += 1
+        counter.names.append(name)
+
+
+def uploaded(name: str) -> None:
+    if _forbidden["upload"]:
+        raise NotAllowed(f"{name}: a copy from host memory to the device, where none is allowed")
+    for counter in _active:
+        counter.uploads += 1
+        counter.upload_names.append(name)
+
+
+def synced(name: str, *, download: bool = True) -> None:
+    if _forbidden["sync"]:
+        raise NotAllowed(f"{name}: the host would wait for the device, where that is not allowed")
+    for counter in _active:
+        counter.syncs += 1
+        counter.downloads += download
+        counter.sync_names.append(name)

@@ -1,0 +1,142 @@
+"""NumPy's functions with CuPy's parameters, CuPy's refusals and a count of the launches."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import numpy as np
+
+from .arrays import SCALARS, bare, ndarray, view, wrap
+from .counts import Undefined, launched, synced, uploaded
+
+
+def memory(a):
+    """The object at the end of the chain of bases."""
+    while getattr(a, "base", None) is not None:
+        a = a.base
+    return a
+
+
+def adopt(name: str, result, sources: list[ndarray], wrote: bool = False):
+    """The stand-in's arrays for NumPy's results. Unless all are views of the sources it took one launch."""
+    fresh = wrote or result is None
+
+    def one(r):
+        nonlocal fresh
+        if type(r) is np.ndarray:
+            for x in sources:
+                if r is x._a:
+                    return x
+            if r.base is not None:
+                owner = memory(r)
+                for x in sources:
+                    if memory(x._a) is owner:
+                        return view(x, r)
+        elif not isinstance(r, SCALARS):
+            return r
+        fresh = True
+        return wrap(r)
+
+    if isinstance(result, (list, tuple)):
+        out = list(map(one, result)) if type(result) is list else tuple(map(one, result))
+    else:
+        out = one(result)
+    if fresh:
+        launched(name)
+    return out
+
+
+# --- NumPy's functions as CuPy's
+
+# what CuPy reads as an array: a list or a NumPy array there is refused
+_ARRAYS = frozenset(
+    "a b m x y v A a1 a2 ar ar1 ar2 arr arr1 arr2 ary array condition element prototype filt values "
+    "weights".split()
+)
+# what CuPy reads on the host: a device array there has no __index__
+_HOST = frozenset(
+    "M N axes axis axis1 axis2 ddof decimals destination dims dtype indices_or_sections k keepdims kth mode "
+    "minlength ndmin newshape num offset order pad_width reps repeats shape size source start step stop".split()
+)
+_INDICES = frozenset({"indices"})  # what CuPy takes from the host too, with a silent upload
+
+
+def adapt(name, function, params: list[str], *, where="cupy", sync=False, method=False, first_array=True):
+    """NumPy's `function` with CuPy's parameters, refusals and counts; `params` are CuPy's names as frozen."""
+    labels = [p.lstrip("*") for p in params]
+    stars = [i for i, p in enumerate(params) if p[0] == "*" and p[1] != "*"]
+    most = math.inf if stars else len(params)
+    allowed = None if any(p.startswith("**") for p in params) else set(labels)
+    agreeing = len(params) if stars or method else _agreement(function, params)
+
+    def call(*args, **kwargs):
+        if len(args) > most:
+            raise TypeError(f"{where}.{name}() takes {most} positional arguments but {len(args)} were given")
+        for key in kwargs:
+            if allowed is not None and key not in allowed:
+                raise TypeError(f"{where}.{name}() got an unexpected keyword argument {key!r}")
+        if sync:
+            synced(name)
+        if not args and params and labels[0] in kwargs:  # NumPy may have another name for the first
+            args = (kwargs.pop(labels[0]),)
+        sources: list[ndarray] = []
+        if first_array and args and labels[0] in _ARRAYS and not stars and type(args[0]) is not ndarray:
+            raise TypeError(f"{where}.{name}(): {labels[0]} must be a cupy.ndarray, got {type(args[0])}")
+        last = stars[0] if stars else len(labels) - 1
+        read = [_argument(name, x, labels[min(i, last)], sources) for i, x in enumerate(args)]
+        named = {key: _argument(name, x, key, sources) for key, x in kwargs.items()}
+        if len(read) > agreeing:
+            named.update(zip(labels[agreeing:], read[agreeing:], strict=False))
+            del read[agreeing:]
+        try:
+            with np.errstate(all="ignore"):  # a GPU reports no floating-point errors
+                result = function(*read, **named)
+        except IndexError as error:
+            if "indices" in labels and "out of bounds" in str(error):
+                raise Undefined(f"{where}.{name}(): CuPy wraps such an index silently: {error}") from error
+            raise
+        wrote = kwargs.get("out") is not None or (
+            "out" in labels[: len(args)] and args[labels.index("out")] is not None
+        )
+        return adopt(name, result, sources, wrote)
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def _agreement(function, params: list[str]) -> int:
+    """How many leading parameters stand at the same place in NumPy's function; the rest go by name."""
+    try:
+        theirs = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return len(params)
+    for i, (ours, other) in enumerate(zip(params, theirs, strict=False)):
+        if ours != other and (ours in theirs or other in params):
+            return i
+    return len(params)
+
+
+def _argument(name, x, label, sources):
+    """One argument for NumPy, or TypeError for what CuPy refuses."""
+    if type(x) is ndarray:
+        if label in _HOST:
+            raise TypeError(
+                f"cupy.{name}(): {label}: 'cupy.ndarray' object cannot be interpreted as an integer"
+            )
+        sources.append(x)
+        return bare(x)
+    if x is None or isinstance(x, SCALARS + (str, type, np.dtype)):
+        if label == "kind" and x not in (None, "stable"):
+            raise ValueError(f"cupy.{name}(): kind can only be None or 'stable', got {x!r}")
+        return x
+    if label in _INDICES and isinstance(x, (np.ndarray, list, tuple)):
+        uploaded(f"{name} indices")
+        return np.asarray(x)
+    if label == "tup" and isinstance(x, (list, tuple)) and any(type(item) is not ndarray for item in x):
+        raise TypeError(f"cupy.{name}(): only cupy arrays can be joined, got {[type(item) for item in x]}")
+    if isinstance(x, (list, tuple)) and label not in _ARRAYS:
+        return type(x)(_argument(name, item, label, sources) for item in x)
+    if isinstance(x, (list, tuple, np.ndarray)) or hasattr(x, "__array_ufunc__") or hasattr(x, "__array__"):
+        raise TypeError(f"cupy.{name}(): Unsupported type {type(x)}")
+    return x

@@ -1,0 +1,361 @@
+"""The stand-in's modules `cupy` and `cupyx`: CuPy's names and no others, each with CuPy's parameters."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import types
+from collections.abc import Callable
+
+import numpy as np
+
+from . import cuda as _cuda
+from .arrays import NAMES, bare, garbage, modules, ndarray, scatter, supported, wrap
+from .counts import launched, synced, uploaded
+from .functions import adapt
+
+# besides those whose documentation says so: all that read a count, a truth value or the numbers on the host
+SYNCS = set(NAMES["syncs"]) | set(
+    "argwhere array2string array_repr array_str intersect1d isin save savetxt savez savez_compressed "
+    "setdiff1d setxor1d shares_memory trim_zeros union1d".split()
+)
+# answered on the host from shapes and dtypes: no launch, and no array as a result
+HOST = set(
+    "broadcast_shapes can_cast common_type iscomplexobj isfortran isrealobj isscalar issubdtype "
+    "mintypecode may_share_memory min_scalar_type ndim promote_types result_type shape "
+    "shares_memory size typename".split()
+)
+# NumPy's function of the name would give host arrays, or reads things that the stand-in does not
+LEFT_OUT = set(
+    "apply_along_axis apply_over_axes asarray_chkfinite choose frombuffer from_dlpack fromfile fromfunction "
+    "fromiter fromstring genfromtxt load loadtxt piecewise put putmask".split()
+)
+
+
+class Namespace(types.ModuleType):
+    """A module whose attributes are made on first use by `make(name)`, which refuses what CuPy has not."""
+
+    def __init__(self, name: str, make: Callable | None = None, **own) -> None:
+        super().__init__(name)
+        self.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        self.__path__: list[str] = []
+        self._make = make
+        self.__dict__.update(own)
+
+    def __getattr__(self, name: str):
+        if name.startswith("__") or self._make is None:
+            raise AttributeError(f"module {self.__name__!r} of the stand-in has no attribute {name!r}")
+        value = self._make(name)
+        setattr(self, name, value)
+        return value
+
+
+def _missing(module: str, name: str, exists: bool) -> AttributeError:
+    if exists:
+        return AttributeError(f"{module}.{name} exists in CuPy {NAMES['version']} but not in the stand-in")
+    return AttributeError(f"module {module!r} has no attribute {name!r} (CuPy {NAMES['version']})")
+
+
+# --- ufuncs
+
+
+class ufunc:
+    """`cupy.ufunc`: takes device arrays and scalars; no `where=`; `.at`, `.reduce` ... for a few of them."""
+
+    def __init__(self, function: np.ufunc) -> None:
+        self._function, self.name = function, f"cupy_{function.__name__}"
+        self.__name__ = function.__name__
+        self.nin, self.nout, self.nargs, self.types = (
+            function.nin,
+            function.nout,
+            function.nargs,
+            function.types,
+        )
+
+    def __call__(self, *args, out=None, dtype=None, casting=None, **wrong):
+        if wrong:
+            raise TypeError(f"{self.name}: Wrong arguments {wrong}")
+        if not self.nin <= len(args) <= self.nargs:
+            raise TypeError(
+                f"Wrong number of arguments for {self.name!r}: {self.nin} to {self.nargs}, given {len(args)}"
+            )
+        if len(args) > self.nin:
+            if out is not None:
+                raise ValueError("Cannot specify 'out' as both a positional and keyword argument")
+            out = args[self.nin :]
+        inputs = [bare(x) for x in args[: self.nin]]
+        options = {}
+        if dtype is not None:
+            options["dtype"] = supported(dtype)
+        if casting is not None:
+            options["casting"] = casting
+        if out is not None:
+            out = out if isinstance(out, tuple) else (out,)
+            options["out"] = tuple([x if x is None else bare(x) for x in out])
+        with np.errstate(all="ignore"):
+            result = self._function(*inputs, **options)
+        launched(self.__name__)
+        results = result if self.nout > 1 else (result,)
+        given = out if out is not None else (None,) * self.nout
+        final = tuple([wrap(r) if x is None else x for r, x in zip(results, given, strict=True)])
+        return final if self.nout > 1 else final[0]
+
+    def at(self, a, indices, b=None) -> None:
+        if self.__name__ not in NAMES["scatter"]:
+            raise NotImplementedError(f"`{self.name}.at` is not supported yet")
+        scatter(self._function, a, indices, b)
+
+    def outer(self, A, B, **kwargs):
+        return self(A.reshape(A.shape + (1,) * B.ndim), B, **kwargs)
+
+    def _through(self, method: str, table: dict[str, str]):
+        """CuPy's `reduce` and its kin are methods of the array, for the ufuncs in the table."""
+        if self.__name__ not in table:
+            raise NotImplementedError(f"`{self.name}.{method}` is not supported yet")
+        return table[self.__name__]
+
+    def reduce(self, array, axis=0, dtype=None, out=None, keepdims=False):
+        name = self._through("reduce", dict(add="sum", multiply="prod"))
+        return getattr(array, name)(axis=axis, dtype=dtype, out=out, keepdims=keepdims)
+
+    def accumulate(self, array, axis=0, dtype=None, out=None):
+        name = self._through("accumulate", dict(add="cumsum", multiply="cumprod"))
+        return getattr(array, name)(axis=axis, dtype=dtype, out=out)
+
+    def reduceat(self, array, indices, axis=0, dtype=None, out=None):
+        self._through("reduceat", dict(add="add"))
+        call = adapt("reduceat", self._function.reduceat, ["array", "indices", "axis", "dtype", "out"])
+        return call(array, indices, axis=axis, dtype=dtype, out=out)
+
+    def __repr__(self) -> str:
+        return f"<ufunc {self.name!r}>"
+
+
+# --- functions of our own
+
+
+def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
+    """From the host by an upload; from device arrays by a launch, or by none where nothing is to be done."""
+    if type(obj) is ndarray:
+        dtype = obj.dtype if dtype is None else dtype
+        if obj._device != _cuda.current.device:
+            obj = obj.copy()  # from the other device, which CuPy does in this function and in `copy` only
+            copy = False
+        out = obj.astype(dtype, order=order or "K", copy=bool(copy))
+        return out if ndmin <= out.ndim else out.reshape((1,) * (ndmin - out.ndim) + out.shape)
+    if isinstance(obj, (list, tuple)) and any(type(x) is ndarray for x in obj):
+        joined = np.stack([bare(x) for x in obj if type(x) is ndarray or _refuse_mixture(x)])
+        launched("array")
+        return wrap(joined if dtype is None else joined.astype(supported(dtype)))
+    host = np.array(obj, dtype=dtype, order=order or "K", ndmin=ndmin)
+    supported(host.dtype)
+    if host.ndim:
+        uploaded("array")
+    else:
+        launched("fill")  # a scalar goes as an argument of the kernel
+    return wrap(host)
+
+
+def _refuse_mixture(x):
+    raise TypeError(f"cupy.array: device arrays and {type(x)} in one list")
+
+
+def asarray(a, dtype=None, order=None, copy=None, *, blocking=False):
+    return array(a, dtype, bool(copy), order, blocking=blocking)
+
+
+def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
+    if isinstance(a, ndarray):
+        return a.get(stream, order, out, blocking)
+    host = np.asarray(a, order=order)
+    if out is None:
+        return host
+    out[...] = host
+    return out
+
+
+def empty(shape, dtype=float, order="C"):
+    return ndarray(shape, dtype, order=order)  # memory from the pool: no launch, and garbage inside
+
+
+def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
+    return wrap(
+        garbage(np.empty_like(bare(prototype), supported(dtype or prototype.dtype), order, shape=shape))
+    )
+
+
+def where(condition, x=None, y=None):
+    if (x is None) != (y is None):
+        raise ValueError("Must provide both 'x' and 'y' or neither.")
+    if type(condition) is not ndarray:
+        raise TypeError(f"cupy.where(): condition must be a cupy.ndarray, got {type(condition)}")
+    if x is None:
+        return condition.nonzero()
+    result = np.where(bare(condition), bare(x), bare(y))
+    launched("where")
+    return wrap(result)
+
+
+def get_array_module(*args):
+    return cupy if any(isinstance(x, ndarray) for x in args) else np
+
+
+# --- the modules
+
+
+def _make_cupy(name: str):
+    if name in NAMES["ufuncs"]:
+        return ufunc(getattr(np, name))
+    value = getattr(np, name, None)
+    if name in NAMES["functions"] and callable(value) and name not in LEFT_OUT:
+        if name in HOST:
+            return _on_host(name, value)
+        return adapt(name, value, NAMES["functions"][name], sync=name in SYNCS)
+    if name in NAMES["names"]:
+        if name in ("newaxis", "s_", "index_exp", "dtype", "finfo", "iinfo") or isinstance(value, float):
+            return value
+        if isinstance(value, type) and issubclass(value, np.generic):
+            return value
+    raise _missing("cupy", name, name in NAMES["functions"] or name in NAMES["names"])
+
+
+def _on_host(name: str, function: Callable) -> Callable:
+    def call(*args, **kwargs):
+        if name in SYNCS:
+            synced(name)
+        return function(*[x._a if type(x) is ndarray else x for x in args], **kwargs)
+
+    return call
+
+
+def _make_linalg(name: str):
+    if name not in NAMES["linalg"]:
+        raise _missing("cupy.linalg", name, False)
+    return adapt(name, getattr(np.linalg, name), NAMES["linalg"][name], where="cupy.linalg")
+
+
+def _make_strides(name: str):
+    if name not in NAMES["stride_tricks"]:
+        raise _missing("cupy.lib.stride_tricks", name, False)
+    function, params = getattr(np.lib.stride_tricks, name), NAMES["stride_tricks"][name]
+    return adapt(name, function, params, where="cupy.lib.stride_tricks")
+
+
+class Generator:
+    """`cupy.random.Generator`: without normal, permutation or choice, and with other numbers."""
+
+    def __init__(self, seed=None) -> None:
+        self._host = np.random.default_rng(seed)
+
+    def __getattr__(self, name: str):
+        if name not in NAMES["Generator"]:
+            raise AttributeError(
+                f"'cupy.random.Generator' object has no attribute {name!r} (CuPy {NAMES['version']})"
+            )
+        call = adapt(
+            name, getattr(self._host, name), NAMES["Generator"][name], where="Generator", first_array=False
+        )
+        setattr(self, name, call)
+        return call
+
+
+def _scatter(function: np.ufunc) -> Callable:
+    def call(a, slices, value) -> None:
+        scatter(function, a, slices, value)
+
+    return call
+
+
+def _pinned(make: Callable) -> Callable:
+    """Pinned memory is host memory: a NumPy array."""
+
+    def call(shape, dtype=float, order="C"):
+        return make(shape, dtype, order)
+
+    return call
+
+
+def rsqrt(x):
+    result = np.sqrt(bare(x))
+    launched("rsqrt")
+    return wrap(np.reciprocal(result))
+
+
+_cuda.MemoryPool.array_type = ndarray
+_pool, _pinned_pool = _cuda.MemoryPool(), _cuda.PinnedMemoryPool()
+
+runtime = Namespace(
+    "cupy.cuda.runtime",
+    lambda name: _raise(_missing("cupy.cuda.runtime", name, name in NAMES["runtime"])),
+    CUDARuntimeError=_cuda.CUDARuntimeError,
+    getDeviceCount=lambda: _cuda.DEVICES,
+    getDevice=lambda: _cuda.current.device,
+    setDevice=lambda device: _cuda.Device(device).use(),
+    deviceSynchronize=lambda: _cuda.Device().synchronize(),
+    is_hip=False,
+)
+
+
+def _raise(error: Exception):
+    raise error
+
+
+cuda = Namespace(
+    "cupy.cuda",
+    lambda name: _raise(_missing("cupy.cuda", name, name in NAMES["cuda"])),
+    runtime=runtime,
+    is_available=lambda: True,
+    get_device_id=lambda: _cuda.current.device,
+    **{
+        n: getattr(_cuda, n)
+        for n in ("Device", "Stream", "MemoryPool", "PinnedMemoryPool", "alloc_pinned_memory")
+    },
+    get_current_stream=_cuda.get_current_stream,
+)
+random = Namespace(
+    "cupy.random",
+    lambda name: _raise(_missing("cupy.random", name, name in NAMES["random"])),
+    Generator=Generator,
+    default_rng=Generator,
+)
+linalg = Namespace("cupy.linalg", _make_linalg)
+stride_tricks = Namespace("cupy.lib.stride_tricks", _make_strides)
+lib = Namespace("cupy.lib", stride_tricks=stride_tricks)
+
+cupy = Namespace(
+    "cupy",
+    _make_cupy,
+    __version__=NAMES["version"],
+    ndarray=ndarray,
+    ufunc=ufunc,
+    array=array,
+    asarray=asarray,
+    asanyarray=asarray,
+    asnumpy=asnumpy,
+    empty=empty,
+    empty_like=empty_like,
+    where=where,
+    matmul=ufunc(np.matmul),
+    get_array_module=get_array_module,
+    is_available=lambda: True,
+    get_default_memory_pool=lambda: _pool,
+    get_default_pinned_memory_pool=lambda: _pinned_pool,
+    ElementwiseKernel=_cuda.ElementwiseKernel,
+    ReductionKernel=_cuda.ReductionKernel,
+    RawKernel=_cuda.RawKernel,
+    cuda=cuda,
+    random=random,
+    linalg=linalg,
+    lib=lib,
+)
+cupyx = Namespace(
+    "cupyx",
+    lambda name: _raise(_missing("cupyx", name, name in NAMES["cupyx"])),
+    scatter_add=_scatter(np.add),
+    scatter_max=_scatter(np.maximum),
+    scatter_min=_scatter(np.minimum),
+    empty_pinned=_pinned(np.empty),
+    zeros_pinned=_pinned(np.zeros),
+    rsqrt=rsqrt,
+)
+modules.update({"numpy": cupy, "numpy.linalg": linalg, "numpy.lib.stride_tricks": stride_tricks})
+MODULES = {m.__name__: m for m in (cupy, cupyx, cuda, runtime, random, linalg, lib, stride_tricks)}
