@@ -1,6 +1,6 @@
 """minidl: a deep-learning framework small enough to read and good enough to train with, under PyTorch's names."""
 
-from . import autograd, backend, data, nn, ops, optim, utils
+from . import autograd, backend, data, methods, nn, ops, optim, utils
 from .autograd import grad
 from .backend import default_device as get_default_device
 from .backend import device, set_default_device
@@ -23,8 +23,7 @@ from .backend.dtypes import (
 from .backend.dtypes import float_ as float
 from .backend.dtypes import int_ as int
 from .backend.random import Generator, default_generator, manual_seed
-from .functions import *  # noqa: F403
-from .methods import OPERATIONS as _OPERATIONS
+from .functions import *
 from .modes import (
     detect_anomaly,
     enable_grad,
@@ -39,4 +38,3 @@ from .modes import (
 from .tensor import Parameter, Size, Tensor
 
 __version__ = "0.1.0"
-globals().update(_OPERATIONS)

@@ -41,8 +41,8 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """d(sum of grad_outputs * outputs) / d(inputs) as new Tensors; `.grad` is left alone.
 
-    allow_unused: None for an input that no output depends on, which is an error otherwise. materialize_grads: zeros for it.
-    Interior tensors may be inputs too.
+    allow_unused: None for an input that no output depends on, which is an error otherwise. materialize_grads: zeros
+    for it. Interior tensors may be inputs too.
 
     >>> x = Tensor([3.0]).requires_grad_()
     >>> (g,) = grad((x * x * x).sum(), x, create_graph=True)

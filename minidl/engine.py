@@ -1,8 +1,8 @@
 """The tape: ops that record themselves as Nodes, and the walk back along them.
 
 An op is a pure function that returns its result and, for each input, the function that turns the gradient of the result
-into the gradient of that input (a "vjp"). Calling it on Tensors records a Node; the walk goes from the newest Node to the
-oldest. `autograd.py` starts it and, for higher derivatives, replays the forward so that the backward records itself.
+into the gradient of that input (a "vjp"). Calling it on Tensors records a Node; the walk goes from the newest Node to
+the oldest. `autograd.py` starts it and, for higher derivatives, replays the forward so that the backward records itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import functools
 import weakref
 from collections.abc import Callable
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,18 @@ _SCALARS = frozenset((float, int, bool, type(None)))
 class Node:
     """One recorded call of an op: its vjps, and the nodes or leaf Tensors its inputs came from."""
 
-    __slots__ = ("order", "op", "parents", "vjps", "inputs", "static", "outputs", "cells", "hooks", "retained", "where")
-    __slots__ += ("__weakref__",)
+    order: int  # when it was recorded, in the count that in-place changes share
+    op: Op
+    parents: Any  # for each input the edge it came by: a Node, a (Node, output number), a leaf Tensor, or None
+    vjps: Any  # for each input a function of the outputs' gradients, or one function for all; None once released
+    inputs: list | None  # the constant inputs, for the replay; None if there are none
+    static: dict[str, Any]
+    outputs: tuple  # (shape, dtype) of each output
+    cells: Any  # the versions of the Tensors that it read or made
+    hooks: dict | None
+    retained: dict | None  # output number -> weak reference to the Tensor that keeps its gradient
+    where: tuple | None  # in anomaly mode: the modules being called, and the line of the program
+    __slots__ = (*__annotations__, "__weakref__")
 
     def name(self) -> str:
         """The op's name."""
@@ -121,7 +132,8 @@ def _function(self: Op):
     def call(*inputs, **static):
         arrays, edges, cells = [], [], []
         tracked = partly = mixed = fractional = False
-        dtype = kind = None
+        dtype: Any = None
+        kind: type | None = None
         for x in inputs:
             if isinstance(x, Tensor):
                 cells.append(x.version)
@@ -170,11 +182,11 @@ def _function(self: Op):
                 # the vjps that nobody needs are dropped, and with them what only they captured
                 edges = [None if f is None else e for f, e in zip(vjps, edges, strict=True)]
                 vjps = tuple([None if e is None else f for f, e in zip(vjps, edges, strict=True)])
-                partly, tracked = True, any([e is not None for e in edges])
+                partly, tracked = True, any(e is not None for e in edges)
             if tracked:
                 if None in cells:
                     raise RuntimeError(
-                        f"{self.name}: an inference tensor cannot be recorded for backward; clone it outside inference_mode"
+                        f"{self.name}: an inference tensor cannot be recorded for backward; clone it outside"
                     )
                 node = _new(Node)
                 node.order, node.op, node.parents, node.vjps, node.static = tick(), self, edges, vjps, static
@@ -196,7 +208,7 @@ def _function(self: Op):
         return out
 
     functools.update_wrapper(call, self.body)
-    call.op = self
+    vars(call)["op"] = self
     return call
 
 
@@ -205,8 +217,8 @@ def op(body=None, *, composed=None, promote: slice | None = _ALL, floating: bool
 
     inputs are positional: arrays, Python scalars or None. static arguments are keyword-only. `vjps` is a tuple with one
     function `gradient of y -> gradient of the input` for each input (None where there is none), or one function that
-    takes the outputs' gradients and `needs` (which inputs want one) and returns all. composed: the plain definition that
-    higher derivatives use, for a body that is a fused or in-place kernel. promote: which inputs are brought to a
+    takes the outputs' gradients and `needs` (which inputs want one) and returns all. composed: the plain definition
+    that higher derivatives use, for a body that is a fused or in-place kernel. promote: which inputs are brought to a
     common dtype. floating: integers are cast to the default dtype. view: the result may share the first input's memory.
 
     >>> @op
@@ -268,7 +280,7 @@ BACKENDS[Tensor] = BACKENDS[Parameter] = TensorBackend()
 
 # ------------------------------------------------------------------------------------------------------- the walk
 def _reachable(edges, stop) -> list[Node]:
-    """All nodes behind `edges`, newest first; not behind those in `stop`. Numbers grow along the tape: no search is needed."""
+    """All nodes behind `edges` but not behind `stop`, newest first: numbers grow along the tape, so sorting will do."""
     seen = {e[0] if type(e) is tuple else e for e in edges if not isinstance(e, Tensor)}
     stack = list(seen)
     while stack:
@@ -307,7 +319,7 @@ def walk(seeds, wanted=None, retain=False, replay=None, stop=frozenset()):
             )
         g = grads.pop(node, None)
         gs = [g] if g is not None else [grads.pop((node, i), None) for i in range(len(node.outputs))]
-        if g is not None or any([o is not None for o in gs]):
+        if g is not None or any(o is not None for o in gs):
             owned.discard(node)
             if node.hooks or node.retained:
                 gs = [None if g is None else _hooked(node, i, g) for i, g in enumerate(gs)]
@@ -358,7 +370,7 @@ def _through(node, vjps, gs, grads, owned) -> None:
             continue
         grads[p] = g
         # a vjp gives its argument, a view, or a fresh array, which is then ours to add to
-        if g.__class__ is not Tensor and g.base is None and not any([g is o for o in gs]):
+        if g.__class__ is not Tensor and g.base is None and not any(g is o for o in gs):
             owned.add(p)
             if joint:
                 gs = [*gs, g]  # in case it comes a second time, for another input
@@ -407,7 +419,7 @@ def accumulate(leaf: Tensor, g, owned: bool, create_graph: bool) -> None:
 def sum_to(g, shape, where="sum_to"):
     """g summed over the axes along which `shape` was broadcast to g's shape."""
     B, lead = backend_of(g), g.ndim - len(shape)
-    if lead < 0 or any([n not in (1, m) for n, m in zip(shape, g.shape[lead:], strict=True)]):
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:], strict=True)):
         raise RuntimeError(f"backward of '{where}': the gradient has shape {tuple(g.shape)}, the input {tuple(shape)}")
     axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1)
     return B.reshape(B.sum(g, axis=axes, keepdims=True), shape=shape)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +49,8 @@ def refuse_changed(node, replaying) -> None:
 
 def user_line() -> str:
     """The innermost line of the program that is not the framework's own."""
-    frame, home = sys._getframe(1), __name__.partition(".")[0]
+    frame: FrameType | None = sys._getframe(1)
+    home = __name__.partition(".")[0]
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == home:
         frame = frame.f_back
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -56,10 +59,12 @@ def user_line() -> str:
 def check_values(op, y, when, where=None) -> None:
     """Raise if a floating-point output of `op` is not finite, with the module and the line where its forward ran."""
     for o in y if y.__class__ is tuple else (y,):
-        array = np.asarray(o) if (o := o.value if o.__class__ is Aux else o).__class__ not in BACKENDS else o
-        if array.dtype.kind == "f" and not bool((B := backend_of(array)).isfinite(array).all()):
+        array: Any = o.value if o.__class__ is Aux else o
+        array = array if array.__class__ in BACKENDS else np.asarray(array)
+        B = backend_of(array)
+        if array.dtype.kind == "f" and not bool(B.all(B.isfinite(array))):
             path, line = where or (mode.path, user_line())
-            what = "nan" if bool(B.isnan(array).any()) else "inf"
+            what = "nan" if bool(B.any(B.isnan(array))) else "inf"
             module = f" in module '{path[-1]}'" if path else ""
             raise RuntimeError(
                 f"anomaly: {when} of '{op.name}'{module} gave {what}, {describe(array)}; forward at {line}"

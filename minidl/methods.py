@@ -22,29 +22,19 @@ def attach(method):
 
 
 # what is the same as function and as method
-_SHARED = """add sub mul div pow clamp sum mean var std max min amax amin argmax argmin any all logsumexp softmax log_softmax
-isclose allclose equal reshape view permute transpose t squeeze unsqueeze flatten broadcast_to expand repeat split chunk unbind
-flip select narrow gather masked_fill matmul mm bmm mv dot nonzero""".split()
-for _name in _SHARED:
+_SHARED = """
+    add sub subtract mul multiply div divide true_divide pow clamp clip abs absolute neg negative square sqrt exp expm1
+    log log2 log10 log1p sin cos tanh sigmoid relu sign floor ceil round maximum minimum remainder floor_divide
+    eq ne gt ge lt le logical_and logical_or logical_not isfinite isnan isclose allclose equal nonzero masked_fill
+    sum mean var std max min amax amin argmax argmin any all logsumexp softmax log_softmax
+    reshape view permute transpose swapaxes t squeeze unsqueeze flatten broadcast_to expand repeat split chunk unbind
+    flip select narrow gather matmul mm bmm mv dot
+"""
+for _name in _SHARED.split():
     setattr(Tensor, _name, getattr(F, _name))
-# ops whose signature is PyTorch's already: method name -> op
-OPERATIONS = {
-    "abs": E.absolute, "neg": E.negative, "exp": E.exp, "expm1": E.expm1, "log": E.log, "log2": E.log2, "log10": E.log10,
-    "log1p": E.log1p, "sqrt": E.sqrt, "square": E.square, "sin": E.sin, "cos": E.cos, "tanh": E.tanh, "sigmoid": E.sigmoid,
-    "relu": E.relu, "sign": E.sign, "floor": E.floor, "ceil": E.ceil, "round": E.rint, "eq": E.equal, "ne": E.not_equal,
-    "gt": E.greater, "ge": E.greater_equal, "lt": E.less, "le": E.less_equal, "logical_and": E.logical_and,
-    "logical_or": E.logical_or, "logical_not": E.logical_not, "isfinite": E.isfinite, "isnan": E.isnan,
-    "maximum": E.maximum, "minimum": E.minimum, "remainder": E.remainder, "floor_divide": E.floor_divide,
-}  # fmt: skip
-for _name, _op in OPERATIONS.items():
-    setattr(Tensor, _name, _op)
-for _alias, _name in {
-    "absolute": "abs", "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div",
-    "clip": "clamp", "swapaxes": "transpose", "swapdims": "transpose", "greater": "gt", "less": "lt",
-    "__neg__": "neg", "__abs__": "abs", "__matmul__": "matmul", "__gt__": "gt", "__ge__": "ge", "__lt__": "lt", "__le__": "le",
-}.items():  # fmt: skip
-    setattr(Tensor, _alias, getattr(Tensor, _name))
-
+Tensor.__neg__, Tensor.__abs__, Tensor.__matmul__ = F.neg, F.abs, F.matmul
+Tensor.__gt__, Tensor.__ge__, Tensor.__lt__, Tensor.__le__ = F.gt, F.ge, F.lt, F.le
+Tensor.greater, Tensor.less, Tensor.swapdims = F.gt, F.lt, F.transpose
 Tensor.__add__, Tensor.__sub__, Tensor.__mul__, Tensor.__truediv__ = E.add, E.subtract, E.multiply, E.divide
 Tensor.__radd__, Tensor.__rmul__, Tensor.__floordiv__, Tensor.__mod__ = E.add, E.multiply, E.floor_divide, E.remainder
 Tensor.__pow__ = F.pow
@@ -120,17 +110,26 @@ def _index(index, like):
     return index
 
 
+def _watch(y, index) -> None:
+    """Let the node of y know the Tensors in its index: its vjp reads them too."""
+    if y.edge is not None:
+        parts = index if isinstance(index, tuple) else (index,)
+        y.edge.cells.extend([i.version for i in parts if isinstance(i, Tensor) and i.version is not None])
+
+
 @attach
 def __getitem__(self, index):
     kind = index.__class__
-    if kind is not int and kind is not slice:
-        index = _index(index, self.array)
-    return S.getitem(self, index=index)
+    if kind is int or kind is slice:
+        return S.getitem(self, index=index)
+    y = S.getitem(self, index=_index(index, self.array))
+    _watch(y, index)
+    return y
 
 
 @attach
 def __setitem__(self, index, value) -> None:
-    index = _index(index, self.array)
+    given, index = index, _index(index, self.array)
     if not isinstance(value, Tensor) and value.__class__ not in (int, float, bool):
         value = F.as_tensor(value, device=self.device)
     if mode.grad and (self._requires_grad or (isinstance(value, Tensor) and value._requires_grad)):
@@ -140,6 +139,7 @@ def __setitem__(self, index, value) -> None:
             else F.full((), value, dtype=self.dtype, device=self.device)
         )
         self.assign("x[index] = value", lambda: S.setitem(self, cast, index=index))
+        _watch(self, given)
         return
     self.array[index] = value.array if isinstance(value, Tensor) else value
     self.changed()
@@ -329,7 +329,7 @@ def to(
         if isinstance(a, Tensor):
             device, dtype = a.device, a.dtype
         elif isinstance(a, bool):
-            non_blocking = a
+            continue  # PyTorch's non_blocking, given by position
         elif isinstance(a, (_device, int)) or (isinstance(a, str) and a.startswith(("cpu", "cuda"))):
             device = a
         else:
@@ -409,13 +409,12 @@ def _in_place(name, function):
     return method
 
 
-_IN_PLACE = """add sub mul div pow clamp abs neg exp log sqrt square sigmoid tanh relu sign floor ceil round remainder
-masked_fill""".split()
-for _name in _IN_PLACE:
-    _in_place(_name + "_", getattr(Tensor, _name))
-for _name in "add sub mul pow mod".split():
-    setattr(Tensor, f"__i{_name}__", _in_place("remainder_" if _name == "mod" else f"{_name}_",
-                                               Tensor.remainder if _name == "mod" else getattr(Tensor, _name)))  # fmt: skip
+for _name in "add sub mul div pow clamp abs neg exp log sqrt square sigmoid tanh relu sign floor ceil round".split():
+    _in_place(f"{_name}_", getattr(Tensor, _name))
+_in_place("remainder_", Tensor.remainder)
+_in_place("masked_fill_", Tensor.masked_fill)
+Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Tensor.mul_
+Tensor.__ipow__, Tensor.__imod__ = Tensor.pow_, Tensor.remainder_
 Tensor.__itruediv__ = Tensor.div_
 _in_place("addcmul_", lambda self, a, b, *, value=1: self + a * b * value)
 _in_place("addcdiv_", lambda self, a, b, *, value=1: self + a / b * value)

@@ -29,10 +29,14 @@ class set_grad_enabled(contextlib.ContextDecorator):
 
     def __init__(self, enabled: bool) -> None:
         self._outer = [(mode.grad, mode.inference)]
-        self._enabled = mode.grad = bool(enabled)
+        self._enabled = bool(enabled)
+        self._set()
+
+    def _set(self) -> None:
+        mode.grad = self._enabled and not mode.inference
 
     def __enter__(self) -> None:
-        mode.grad = self._enabled
+        self._set()
 
     def __exit__(self, *exc) -> None:
         mode.grad, mode.inference = self._outer[-1]
@@ -45,7 +49,7 @@ class set_grad_enabled(contextlib.ContextDecorator):
 class no_grad(contextlib.ContextDecorator):
     """Within the block (or the decorated function) nothing is recorded; per thread.
 
-    >>> w = Tensor(np.ones(2), requires_grad=True)
+    >>> w = minidl.ones(2, requires_grad=True)
     >>> with no_grad():
     ...     w.requires_grad, is_grad_enabled()
     (True, False)
@@ -62,9 +66,12 @@ class no_grad(contextlib.ContextDecorator):
 
     def __enter__(self) -> None:
         self._outer.append((mode.grad, mode.inference))
-        mode.grad = self._grad
+        self._set()
+
+    def _set(self) -> None:
         if self._inference is not None:
             mode.inference = self._inference
+        mode.grad = self._grad and not mode.inference
 
     def __exit__(self, *exc) -> None:
         mode.grad, mode.inference = self._outer.pop()
@@ -93,8 +100,12 @@ class inference_mode(no_grad):
 def _decorated(context, function):
     @functools.wraps(function)
     def call(*args, **kwargs):
-        with context:
+        outer = mode.grad, mode.inference  # not in the context: several threads may be in here at once
+        context._set()
+        try:
             return function(*args, **kwargs)
+        finally:
+            mode.grad, mode.inference = outer
 
     return call
 
@@ -116,14 +127,18 @@ class detect_anomaly(contextlib.ContextDecorator):
     a fault, not for training.
     """
 
+    def __init__(self) -> None:
+        self._outer: list[bool] = []
+
     def __enter__(self) -> None:
         global watching
-        self._outer, mode.anomaly = mode.anomaly, True
+        self._outer.append(mode.anomaly)
+        mode.anomaly = True
         watching += 1
 
     def __exit__(self, *exc) -> None:
         global watching
-        mode.anomaly = self._outer
+        mode.anomaly = self._outer.pop()
         watching -= 1
 
 

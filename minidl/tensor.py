@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -20,15 +21,16 @@ _new = object.__new__
 class Tensor:
     """An array (`.array`, NumPy or CuPy) that remembers how it was computed.
 
-    `Tensor(array)` wraps an array without copying; numbers and lists become float32, and `Tensor(2, 3)` is an uninitialised
-    2x3 tensor, as in PyTorch, where `tensor(...)` is the usual way to make one. The methods with PyTorch's names are
-    attached by `functions.py`.
+    `Tensor(array)` wraps an array without copying; lists become float32, and `Tensor(2, 3)` is an uninitialised 2x3
+    tensor, as in PyTorch, where `tensor(...)` is the usual way to make one. The methods with PyTorch's names are
+    attached by `methods.py`.
     """
 
     __array_ufunc__ = None  # `ndarray * Tensor` is a Tensor: NumPy and CuPy leave the operator to us
     _grad: Tensor | None = None
     _requires_grad = False
-    edge: tuple | object | None = None  # the Node (and which of its outputs) that computed this; None: a leaf
+    array: Any
+    edge: Any = None  # the Node (and which of its outputs) that computed this; None: a leaf
     version: list | None = (
         None  # [number of the last in-place change, arrays changed ...], shared by the views of one memory
     )
@@ -37,7 +39,7 @@ class Tensor:
     _base: tuple | None = None  # (weak reference to the Tensor this is a view of, that one's _base)
 
     def __init__(self, *data, requires_grad: bool = False) -> None:
-        x = data[0] if len(data) == 1 else None
+        x: Any = data[0] if len(data) == 1 else None
         if isinstance(x, Tensor):
             x = x.array
         elif x is None or isinstance(x, int):  # sizes
@@ -137,7 +139,7 @@ class Tensor:
     def assign(self, name: str, compute) -> Tensor:
         """In place, self = compute(): the rule for every in-place method.
 
-        A leaf that requires a gradient may change only where nothing is recorded. A result that is recorded becomes this
+        A leaf that requires a gradient may change only where nothing is recorded. A recorded result becomes this
         tensor's new array and edge (an older alias keeps the old values); any other result overwrites the memory.
         """
         if mode.grad and self._requires_grad and self.edge is None:
@@ -173,7 +175,7 @@ class Tensor:
         return self
 
     def changed(self) -> None:
-        """Note that the memory was changed in place, so that `backward` can tell whether it still needs the old values."""
+        """Note that the memory was changed in place, so that `backward` can tell if it needs the old values."""
         cell = self.version
         if cell is not None:
             cell[0] = modes.last_change = tick()

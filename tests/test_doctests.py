@@ -7,6 +7,7 @@ import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minidl
@@ -49,7 +50,8 @@ def same_numbers_every_time(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", module_names())
 def test_examples_in_docstrings(name):
     module = importlib.import_module(name)
-    report = "".join(failures(test) for test in doctest.DocTestFinder().find(module) if test.examples)
+    names = {"minidl": minidl, "np": np, **vars(module)}  # what an example may use without importing it
+    report = "".join(failures(test) for test in doctest.DocTestFinder().find(module, globs=names) if test.examples)
     assert not report, report
 
 

@@ -1,4 +1,4 @@
-"""The only place that knows which array library is in use: `backend_of(array)` gives the names and kernels that work on it.
+"""The only place that knows which array library is in use: `backend_of(array)` gives what works on that array.
 
 A Backend has NumPy's function names (`B.exp`, `B.sum` ...) and the named kernels (`B.conv2d` ...). A kernel that a
 library has no fast form of is the plain definition that `ops/` registers with `@definition`.
@@ -43,9 +43,12 @@ def backend_of(*xs):
 class Backend:
     """One array library: its namespace, its transfers, its kernels. Attributes are looked up once and then kept."""
 
-    def __init__(self, name: str, array_type: type, library, kernels: dict[str, Callable]) -> None:
+    def __init__(self, name: str, array_type: type, library, modules: tuple) -> None:
         self.name, self.array_type, self.library = name, array_type, library
-        self.__dict__.update(kernels)
+        for module in modules:  # the public functions of its own, which go before the library's
+            for key, value in vars(module).items():
+                if getattr(value, "__module__", "").startswith(__name__) and not key.startswith("_"):
+                    self.__dict__[key] = value
         BACKENDS[array_type] = self
 
     def __getattr__(self, name: str):
@@ -63,8 +66,9 @@ class Backend:
 
 
 class device:
-    """Where an array lives: `'cpu'`, `'cuda'` (the current GPU) or `'cuda:1'`. As a context manager: the default for new
-    tensors in this thread.
+    """Where an array lives: `'cpu'`, `'cuda'` (the current GPU) or `'cuda:1'`.
+
+    As a context manager: the default for new tensors in this thread.
 
     >>> device("cuda:1").type, device("cuda:1").index, str(device("cpu")), device("cpu") == "cpu"
     ('cuda', 1, 'cpu', True)
@@ -72,18 +76,17 @@ class device:
 
     __slots__ = ("type", "index", "_outer")
 
-    def __init__(self, type: str | device | int, index: int | None = None) -> None:
-        if isinstance(type, device):
-            type, index = type.type, type.index if index is None else index
-        elif isinstance(type, int):
-            type, index = "cuda", type
-        name, _, number = str(type).partition(":")
+    type: str
+    index: int | None
+
+    def __init__(self, type: Any, index: int | None = None) -> None:
+        text = f"cuda:{type}" if isinstance(type, int) else str(type)
+        name, _, number = text.partition(":")
         if number and index is not None:
             raise ValueError(f"device: an index was given twice: {type!r} and {index}")
         if name not in ("cpu", "cuda") or (number and not number.isdecimal()):
             raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {type!r}")
-        self.type = name
-        self.index = int(number) if number else index
+        self.type, self.index = name, int(number) if number else index
         self._outer: list[device | None] = []
 
     def __eq__(self, other: object) -> bool:
@@ -123,7 +126,7 @@ _default = _Default()
 
 
 def default_device() -> device:
-    """The device of new tensors in this thread: `set_default_device`, else the environment's MINIDL_DEVICE, else the CPU."""
+    """The device of new tensors in this thread: `set_default_device`, else MINIDL_DEVICE, else the CPU."""
     return _default.device or device(os.environ.get("MINIDL_DEVICE") or "cpu")
 
 
@@ -135,7 +138,7 @@ def set_default_device(where: str | device | None) -> None:
 
 
 def get_backend(where: str | device | None = None) -> Backend:
-    """The Backend of a device; `'cuda'` loads CuPy on its first use and says what is missing where it cannot be used."""
+    """The Backend of a device; `'cuda'` loads CuPy on first use and says what is missing where it cannot."""
     where = default_device() if where is None else device(where)
     module = importlib.import_module(f"{__name__}.{'host' if where.type == 'cpu' else 'cuda'}")
     module.check(where)

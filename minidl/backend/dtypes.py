@@ -74,8 +74,8 @@ def _join(a: np.dtype, b: np.dtype) -> np.dtype:
 def result_type(kinds: tuple, floating: bool, default: dtype) -> np.dtype:
     """PyTorch's result type of operands given as `(NumPy dtype, is 0-d)` or, for Python scalars, their type.
 
-    Arrays decide; 0-d arrays, and after them scalars, count only if their category (bool < integer < floating) is higher.
-    floating: an integer result becomes the default dtype.
+    Arrays decide; 0-d arrays, and after them scalars, count only if their category (bool < integer < floating) is
+    higher. floating: an integer result becomes the default dtype.
 
     >>> f4, i8 = np.dtype("float32"), np.dtype("int64")
     >>> result_type(((f4, False), (i8, False)), False, float32), result_type(((i8, False), float), False, float32)

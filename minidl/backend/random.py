@@ -1,8 +1,8 @@
 """Counter-based random numbers: every draw is a stream of its own, a pure function of (seed, number of the draw).
 
 The whole state of a Generator is two integers. The bits are those of Philox4x64-10 (Salmon et al., 2011) with the key
-(seed, draw) and the counter from 0; uniforms, normals and permutations are our own transforms of them, so they depend on
-neither the NumPy version nor the device.
+(seed, draw) and the counter from 0; uniforms, normals and permutations are our own transforms of them, so they depend
+on neither the NumPy version nor the device.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Generator:
         return philox(self.key(), words)
 
     def uniform(self, shape, dtype="float32") -> np.ndarray:
-        """Uniform numbers in [0, 1): the upper 24 bits of each 32 for float32 and float16, the upper 53 of 64 for float64."""
+        """Uniform numbers in [0, 1): 24 of each 32 bits for float32 and float16, 53 of 64 for float64."""
         n, dtype = math.prod(shape), np.dtype(dtype)
         if dtype == np.float64:
             return ((self.bits(n) >> np.uint64(11)) * 2.0**-53).reshape(shape)
@@ -105,7 +105,7 @@ class Generator:
         return z.astype(dtype).reshape(shape)
 
     def integers(self, low: int, high: int, shape) -> np.ndarray:
-        """int64 integers in [low, high). The bias of the scaling is below (high - low) / 2**32 for ranges under 2**32."""
+        """int64 integers in [low, high); for ranges under 2**32 the bias is below (high - low) / 2**32."""
         low, high = int(low), int(high)
         if high <= low:
             raise ValueError(f"integers: the range [{low}, {high}) is empty")

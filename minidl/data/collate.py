@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import backend_of
 from ..modes import mode
-from ..ops.shape import pile
 from ..tensor import Tensor, wrap
 
 _WANTED = "expected tensors, NumPy arrays, numbers, strings, or tuples, lists and dicts of them"
@@ -76,9 +76,7 @@ def _stack(batch: Sequence[Any]) -> Tensor:
         if isinstance(x, np.ndarray) and x.dtype.kind in "SUO":
             raise TypeError(f"default_collate: {_WANTED}, got an array of dtype {x.dtype}")
         if not isinstance(x, (Tensor, np.ndarray, np.generic)):
-            raise TypeError(
-                f"default_collate: some samples are tensors or arrays, but one is a {type(x).__name__}"
-            )
+            raise TypeError(f"default_collate: some samples are tensors or arrays, but one is a {type(x).__name__}")
         tensors.append(x if isinstance(x, Tensor) else Tensor(x))
     shape = tensors[0].array.shape
     for i, t in enumerate(tensors):
@@ -88,7 +86,7 @@ def _stack(batch: Sequence[Any]) -> Tensor:
                 f"{tuple(shape)} at position 0 of the batch and {tuple(t.array.shape)} at position {i}; "
                 "make them equal, or pass a collate_fn that pads them"
             )
-    return pile(*tensors, axis=0)
+    return backend_of(tensors[0]).stack(tensors)  # an op: samples may differ in dtype, or need a gradient
 
 
 def _numbers(batch: Sequence[Any]) -> Tensor:
@@ -108,9 +106,7 @@ def _numbers(batch: Sequence[Any]) -> Tensor:
 def _columns(batch: Sequence[Any]) -> list[tuple]:
     for i, sample in enumerate(batch):
         if not isinstance(sample, Sequence):
-            raise TypeError(
-                f"default_collate: some samples are sequences, but one is a {type(sample).__name__}"
-            )
+            raise TypeError(f"default_collate: some samples are sequences, but one is a {type(sample).__name__}")
         if len(sample) != len(batch[0]):
             raise RuntimeError(
                 "default_collate: each element in list of batch should be of equal size; got "

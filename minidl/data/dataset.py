@@ -53,7 +53,7 @@ class IterableDataset(Dataset[T_co]):
 
 
 def batch_of(dataset: Any, indices: np.ndarray) -> Any:
-    """The collated batch by the data set's own vectorised path; None if there is none, or it is overridden."""
+    """The collated batch by the data set's vectorised path; None if there is none, or it is overridden."""
     return dataset.__getbatch__(indices) if stands_for(type(dataset), "__getbatch__", "__getitem__") else None
 
 
@@ -99,15 +99,11 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
                     f"TensorDataset: expected Tensors or NumPy arrays, got {type(t).__name__} at position {i}"
                 )
             if t.ndim == 0:
-                raise ValueError(
-                    f"TensorDataset: the tensor at position {i} has no dimensions, so it holds no samples"
-                )
+                raise ValueError(f"TensorDataset: the tensor at position {i} has no dimensions, so it holds no samples")
         sizes = [t.shape[0] for t in tensors]
         if len(set(sizes)) > 1:
             shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
-            raise ValueError(
-                f"TensorDataset: size mismatch between tensors: the first sizes differ in {shapes}"
-            )
+            raise ValueError(f"TensorDataset: size mismatch between tensors: the first sizes differ in {shapes}")
         self.tensors = tuple(t if isinstance(t, Tensor) else Tensor(t) for t in tensors)
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
@@ -127,7 +123,7 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
     int64 of shape (N,).
 
     Sample i is `(transform(data[i]), target_transform(targets[i]))`, the image as a NumPy array, the target
-    as an int.
+    as an int. Batches of data moved to a GPU (`data.data = data.data.to("cuda")`) are gathered and transformed there.
 
     Raises:
         TypeError: a transform is not callable, or an index not an integer.
@@ -146,9 +142,7 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
     ) -> None:
         for name, t in (("transform", transform), ("target_transform", target_transform)):
             if t is not None and not callable(t):
-                raise TypeError(
-                    f"{type(self).__name__}: {name} should be callable or None, got {type(t).__name__}"
-                )
+                raise TypeError(f"{type(self).__name__}: {name} should be callable or None, got {type(t).__name__}")
         if len(data.shape) not in (3, 4) or tuple(targets.shape) != tuple(data.shape[:1]):
             raise ValueError(
                 f"{type(self).__name__}: expected data (N, H, W) or (N, H, W, C) and targets (N,), got "
@@ -189,8 +183,8 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
     def tensors(self) -> tuple[Tensor, Tensor]:
         """All images, transformed, and all targets, as two Tensors: for training without a loader.
 
-        >>> from minidl.data.datasets import Digits
-        >>> x, y = Digits(train=False, transform=ToTensor()).tensors()
+        >>> from minidl.data import datasets, transforms
+        >>> x, y = datasets.Digits(train=False, transform=transforms.ToTensor()).tensors()
         >>> x.shape, y.shape
         (minidl.Size([360, 1, 8, 8]), minidl.Size([360]))
         """
@@ -239,9 +233,7 @@ class Subset(Dataset[T_co]):
         return len(self.indices)
 
 
-def random_split(
-    dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None
-) -> list[Subset]:
+def random_split(dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None) -> list[Subset]:
     """Part a data set at random into Subsets of the given lengths, or of the given fractions of it (which sum
     to 1).
 

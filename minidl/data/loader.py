@@ -77,18 +77,14 @@ class DataLoader:
             )
         for name, function in (("collate_fn", collate_fn), ("worker_init_fn", worker_init_fn)):
             if function is not None and not callable(function):
-                raise TypeError(
-                    f"DataLoader: {name} should be callable or None, got {type(function).__name__}"
-                )
+                raise TypeError(f"DataLoader: {name} should be callable or None, got {type(function).__name__}")
         check_generator("DataLoader", generator)
         streamed = isinstance(dataset, IterableDataset)
         if streamed:
             given = {"shuffle": shuffle or None, "sampler": sampler, "batch_sampler": batch_sampler}
             for name, value in given.items():
                 if value is not None:
-                    raise ValueError(
-                        f"DataLoader: an IterableDataset is read in order, so {name} cannot be given"
-                    )
+                    raise ValueError(f"DataLoader: an IterableDataset is read in order, so {name} cannot be given")
         elif not hasattr(dataset, "__getitem__"):
             raise TypeError(
                 "DataLoader: expected a dataset with __getitem__ and __len__, or an IterableDataset, "
@@ -167,9 +163,9 @@ class DataLoader:
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is, as plain numbers: how many batches of the pass begun last were handed out.
 
-        `batch`: that number, 0 between two passes. `start`: the generator's state when that pass began.
-        `generator`: its state now. `batches`, `batch_size`: of this loader, to notice a state that does not
-        belong to it.
+        `batch`: that number, 0 between two passes. `start`: the generator's state when that pass began, None
+        between two passes. `generator`: its state now. `batches`, `batch_size`: of this loader, to notice a state
+        that does not belong to it.
 
         >>> loader = DataLoader(range(6), batch_size=2, shuffle=True)
         >>> batches = iter(loader); first = next(batches); state = loader.state_dict()
@@ -181,7 +177,7 @@ class DataLoader:
         batch, start, order = 0, None, self._order()
         if self._resume is not None:
             start, batch = self._resume
-        elif self._pass is not None and not self._pass.finished and self._pass.position:
+        elif self._pass is not None and not self._pass.finished:
             batch, start = self._pass.position, self._pass.start
         return {
             "batch": batch,
@@ -208,18 +204,12 @@ class DataLoader:
             raise ValueError(f"DataLoader.load_state_dict: expected the keys {sorted(expected)}, got {got}")
         batch, start, order = state["batch"], state["start"], self._order()
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 0:
-            raise ValueError(
-                f"DataLoader.load_state_dict: batch should be a number of batches, got {batch!r}"
-            )
+            raise ValueError(f"DataLoader.load_state_dict: batch should be a number of batches, got {batch!r}")
         if (state["generator"] is None) != (order is None):
             theirs, mine = ("in order" if g is None else "shuffled" for g in (state["generator"], order))
-            raise ValueError(
-                f"DataLoader.load_state_dict: the state is of a loader {theirs}, this one is {mine}"
-            )
-        if (start is not None) != (batch > 0 and order is not None):
-            raise ValueError(
-                f"DataLoader.load_state_dict: batch={batch} and start={start!r} do not go together"
-            )
+            raise ValueError(f"DataLoader.load_state_dict: the state is of a loader {theirs}, this one is {mine}")
+        if (start is not None and order is None) or (batch and order is not None and start is None):
+            raise ValueError(f"DataLoader.load_state_dict: batch={batch} and start={start!r} do not go together")
         for name, value in (("batches", self._length()), ("batch_size", self.batch_size)):
             if batch and state[name] != value:
                 raise ValueError(
@@ -227,12 +217,10 @@ class DataLoader:
                     f"{name}={state[name]}, this loader has {name}={value}"
                 )
         if state["batches"] is not None and batch > state["batches"]:
-            raise ValueError(
-                f"DataLoader.load_state_dict: batch={batch} is beyond the {state['batches']} batches of a pass"
-            )
+            raise ValueError(f"DataLoader.load_state_dict: batch={batch} is beyond the {state['batches']} of a pass")
         if order is not None:
             order.set_state(state["generator"])
-        self._pass, self._resume = None, (start, batch) if batch else None
+        self._pass, self._resume = None, None if start is None and not batch else (start, batch)
 
     def _length(self) -> int | None:
         try:
@@ -242,7 +230,7 @@ class DataLoader:
 
 
 class _Pass:
-    """One pass: the iterator over a loader's batches. It holds the loader's parts, for the loader holds it."""
+    """One pass, the iterator over a loader's batches. It holds the loader's parts; the loader holds it."""
 
     def __init__(self, loader: DataLoader, order: Generator | None, start: Any, skip: int) -> None:
         self.dataset, self.collate_fn, self.drop_last = loader.dataset, loader.collate_fn, loader.drop_last
@@ -258,9 +246,7 @@ class _Pass:
         if order is not None and start is not None:
             order.set_state(now)  # the order was drawn a second time: that draw has been counted already
         if self.finished:
-            raise ValueError(
-                f"DataLoader: cannot resume after batch {skip}: there are only {self.position - 1}"
-            )
+            raise ValueError(f"DataLoader: cannot resume after batch {skip}: there are only {self.position - 1}")
 
     def __iter__(self) -> _Pass:
         return self
@@ -272,9 +258,7 @@ class _Pass:
         try:
             return self._fetch(wanted)
         except StopIteration as error:  # it would end the pass without a word
-            raise RuntimeError(
-                f"DataLoader: StopIteration came out of {type(self.dataset).__name__}"
-            ) from error
+            raise RuntimeError(f"DataLoader: StopIteration came out of {type(self.dataset).__name__}") from error
 
     def _next_indices(self) -> Any:
         """The indices of the next batch (of a stream, its samples); `finished` is set where there is none."""
@@ -321,9 +305,7 @@ def _check_workers(num_workers, timeout, prefetch_factor, persistent_workers, co
         if num_workers == 0:
             raise ValueError(f"DataLoader: prefetch_factor={prefetch_factor!r} needs num_workers > 0")
         if isinstance(prefetch_factor, bool) or not isinstance(prefetch_factor, int) or prefetch_factor < 0:
-            raise ValueError(
-                f"DataLoader: prefetch_factor should be a non-negative integer, got {prefetch_factor!r}"
-            )
+            raise ValueError(f"DataLoader: prefetch_factor should be a non-negative integer, got {prefetch_factor!r}")
     if persistent_workers and num_workers == 0:
         raise ValueError("DataLoader: persistent_workers=True needs num_workers > 0")
     if context is not None:
@@ -332,15 +314,11 @@ def _check_workers(num_workers, timeout, prefetch_factor, persistent_workers, co
         if isinstance(context, str):
             if context not in multiprocessing.get_all_start_methods():
                 methods = multiprocessing.get_all_start_methods()
-                raise ValueError(
-                    f"DataLoader: multiprocessing_context: expected one of {methods}, got {context!r}"
-                )
+                raise ValueError(f"DataLoader: multiprocessing_context: expected one of {methods}, got {context!r}")
         elif not isinstance(context, multiprocessing.context.BaseContext):
-            raise TypeError(
-                f"DataLoader: multiprocessing_context should be a name or a context, got {context!r}"
-            )
+            raise TypeError(f"DataLoader: multiprocessing_context should be a name or a context, got {context!r}")
 
 
 def get_worker_info() -> None:
-    """None: batches are prepared in the process itself, never in a worker that there were something to say of."""
+    """None, as in PyTorch outside of workers: batches are prepared in the process itself."""
     return None

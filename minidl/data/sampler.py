@@ -71,9 +71,7 @@ class RandomSampler(Sampler[int]):
         if num_samples is not None:
             _check_positive("RandomSampler", "num_samples", num_samples)
         elif len(data_source) == 0:
-            raise ValueError(
-                "RandomSampler: the data source is empty, so there is nothing to shuffle (num_samples=0)"
-            )
+            raise ValueError("RandomSampler: the data source is empty, so there is nothing to shuffle (num_samples=0)")
         check_generator("RandomSampler", generator)
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
         self._num_samples = num_samples
@@ -134,9 +132,7 @@ class BatchSampler(Sampler[list[int]]):
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
-        return self._batches(
-            iter(self.sampler)
-        )  # the order is drawn now, not when the first batch is asked for
+        return self._batches(iter(self.sampler))  # the order is drawn now, not when the first batch is asked for
 
     def _batches(self, indices: Iterator[int]) -> Iterator[list[int]]:
         while batch := list(itertools.islice(indices, self.batch_size)):
@@ -152,9 +148,7 @@ class BatchSampler(Sampler[list[int]]):
 def check_generator(where: str, generator: object) -> None:
     """Raise TypeError unless `generator` is a minidl Generator or None."""
     if generator is not None and not isinstance(generator, Generator):
-        raise TypeError(
-            f"{where}: generator should be a minidl.Generator or None, got {type(generator).__name__}"
-        )
+        raise TypeError(f"{where}: generator should be a minidl.Generator or None, got {type(generator).__name__}")
 
 
 def _check_positive(where: str, name: str, value: object) -> None:

@@ -1,5 +1,5 @@
-"""Transforms of images, under torchvision's names. Each works on one sample; those with a `batch` method also
-on a whole batch at once, with the same bits, and then the loader uses that.
+"""Transforms of images, under torchvision's names. Each works on one sample; those with a `batch` method also on a
+whole batch at once, with the same bits, and then the loader uses that. `batch` may overwrite what it is given.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import numpy as np
 
 from ..backend import backend_of
 from ..modes import mode
-from ..ops.elementwise import divide, subtract
 from ..tensor import Tensor, wrap
 
 __all__ = ["Compose", "Lambda", "Normalize", "ToTensor", "vectorised"]
@@ -108,9 +107,7 @@ class ToTensor:
         """
         x = images.array if isinstance(images, Tensor) else images
         if x.ndim not in (3, 4):
-            raise ValueError(
-                f"ToTensor: expected a batch (N, H, W) or (N, H, W, C), got shape {tuple(x.shape)}"
-            )
+            raise ValueError(f"ToTensor: expected a batch (N, H, W) or (N, H, W, C), got shape {tuple(x.shape)}")
         return Tensor(_scaled(x))
 
     def __repr__(self) -> str:
@@ -133,9 +130,7 @@ def _scaled(x: Any) -> Any:
 
 def _picture(image: Any) -> np.ndarray:
     """A Pillow image, or anything alike, as an array."""
-    if isinstance(image, Tensor) or not (
-        hasattr(image, "__array_interface__") or hasattr(image, "__array__")
-    ):
+    if isinstance(image, Tensor) or not (hasattr(image, "__array_interface__") or hasattr(image, "__array__")):
         raise TypeError(f"ToTensor: expected a picture or a NumPy array, got {type(image).__name__}")
     x = np.asarray(image)
     return x.astype(np.uint8) * np.uint8(255) if x.dtype == np.bool_ else x  # black and white: 0 and 1
@@ -156,9 +151,7 @@ class Normalize:
     array([[[2., 2.]]], dtype=float32)
     """
 
-    def __init__(
-        self, mean: Sequence[float] | float, std: Sequence[float] | float, inplace: bool = False
-    ) -> None:
+    def __init__(self, mean: Sequence[float] | float, std: Sequence[float] | float, inplace: bool = False) -> None:
         self.mean, self.std, self.inplace = mean, std, inplace
         self._mean, self._std = (np.array(v, dtype=np.float64).reshape(-1, 1, 1) for v in (mean, std))
         if not np.isfinite(self._mean).all():
@@ -167,31 +160,33 @@ class Normalize:
             raise ValueError(f"Normalize: expected finite stds other than 0, got std={std}")
 
     def __call__(self, image: Tensor) -> Tensor:
+        return self._apply(image, self.inplace)
+
+    def batch(self, images: Tensor) -> Tensor:
+        """A whole batch (N, C, H, W) at once, in its own memory: a fresh large array would cost more than the rest."""
+        return self._apply(images, True)
+
+    def _apply(self, image: Tensor, inplace: bool) -> Tensor:
         if not isinstance(image, Tensor):
-            raise TypeError(
-                f"Normalize: expected a Tensor (put ToTensor before it), got {type(image).__name__}"
-            )
+            raise TypeError(f"Normalize: expected a Tensor (put ToTensor before it), got {type(image).__name__}")
         x = image.array
         if x.dtype.kind != "f":
-            raise TypeError(
-                f"Normalize: expected a floating-point Tensor, got {image.dtype} (ToTensor gives float32)"
-            )
+            raise TypeError(f"Normalize: expected a floating-point Tensor, got {image.dtype} (ToTensor gives float32)")
         if x.ndim < 3:
             raise ValueError(f"Normalize: expected an image of shape (..., C, H, W), got {tuple(x.shape)}")
         for name, v in (("mean", self._mean), ("std", self._std)):
             if len(v) not in (1, x.shape[-3]):
                 raise ValueError(
-                    f"Normalize: the image {tuple(x.shape)} has {x.shape[-3]} channels, {name} has {len(v)} values"
+                    f"Normalize: the image {tuple(x.shape)} has {x.shape[-3]} channels, {name} {len(v)} values"
                 )
         B = backend_of(x)
         mean, std = (B.from_host(v.astype(x.dtype), B.device_of(x)) for v in (self._mean, self._std))
         if image.requires_grad and mode.grad:
-            if self.inplace:
-                raise RuntimeError(
-                    "Normalize: inplace=True on a tensor that requires a gradient; use inplace=False"
-                )
-            return divide(subtract(image, wrap(mean)), wrap(std))
-        if self.inplace:
+            if inplace:
+                raise RuntimeError("Normalize: inplace=True on a tensor that requires a gradient; use inplace=False")
+            ops = backend_of(image)  # of a Tensor: recorded
+            return ops.divide(ops.subtract(image, wrap(mean)), wrap(std))
+        if inplace:
             x -= mean
             x /= std
             image.changed()
@@ -199,10 +194,6 @@ class Normalize:
         x = x - mean
         x /= std
         return wrap(x)
-
-    def batch(self, images: Tensor) -> Tensor:
-        """A whole batch (N, C, H, W) at once."""
-        return self(images)
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"

@@ -15,16 +15,17 @@ _KINDS = {"f": "floating point", "i": "integer", "u": "integer", "b": "bool"}
 
 def own_state(module) -> Iterator[tuple[str, Tensor]]:
     """(name, Tensor) of a module's own parameters and persistent buffers."""
-    for name, value in module._entries("parameter"):
+    members = module._members()
+    for name, value in members["parameter"]:
         if value is not None:
             yield name, value
-    for name, value in module._entries("buffer"):
+    for name, value in members["buffer"]:
         if value is not None and name not in module._non_persistent_buffers_set:
             yield name, value
 
 
 def _places(module) -> tuple[dict[str, tuple], dict[str, str]]:
-    """key -> (module, name, Tensor) of the whole state; and other keys of modules reachable twice -> the key they have."""
+    """key -> (module, name, Tensor) of the whole state; and other keys of a module reachable twice -> its key."""
     places: dict[str, tuple] = {}
     other: dict[str, str] = {}
     first: dict[Any, str] = {}
@@ -61,7 +62,7 @@ def load(module, state: Mapping[str, Any], strict: bool, assign: bool) -> tuple[
     for key in places:
         if key in given:
             value = given[key]
-            array = value.array if isinstance(value, Tensor) else value
+            array: Any = value.array if isinstance(value, Tensor) else value
             array = np.asarray(array) if isinstance(array, np.generic) else array
             if wrong := _mismatch(key, array, places[key][2].array):
                 errors.append(wrong)
@@ -69,11 +70,12 @@ def load(module, state: Mapping[str, Any], strict: bool, assign: bool) -> tuple[
     if errors:
         raise RuntimeError(f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(errors))
     for key, array in arrays.items():
-        _write(*places[key], array, given[key], assign)
+        owner, name, target = places[key]
+        _write(owner, name, target, array, given[key], assign)
     return missing, unexpected
 
 
-def _mismatch(key, array, target) -> str | None:
+def _mismatch(key: str, array: Any, target: Any) -> str | None:
     """What keeps `array` from being loaded into `target`, if anything."""
     if array.__class__ not in BACKENDS:
         return f"{key}: expected a Tensor or array, got {type(array).__name__}"
@@ -95,7 +97,7 @@ def _write(owner, name, target: Tensor, array, value, assign: bool) -> None:
             value = wrap(array)
         elif isinstance(target, Parameter):
             value.requires_grad_(target.requires_grad)
-        owner._parameters.__class__(owner, "parameter" if isinstance(target, Parameter) else "buffer")[name] = value
+        (owner._buffers if owner._kind(name) == "buffer" else owner._parameters)[name] = value
         return
     if type(array) is not type(target.array):
         array = backend_of(target.array).from_host(backend_of(array).to_host(array), target.device)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from .. import modes
-from ..backend import BACKENDS, device
+from ..backend import device
 from ..backend.dtypes import as_dtype, double, float16, float32
 from ..modes import no_grad
 from ..tensor import Handle, Parameter, Tensor
@@ -15,13 +15,14 @@ from . import loading
 from .hooks import Hooks, call
 
 _PRIVATE = frozenset(("_hooks", "_declared", "_non_persistent_buffers_set"))  # bookkeeping, never searched
+_PLAIN = frozenset((int, float, bool, str, tuple, type(None)))  # what most attributes are: passed over quickly
 
 
 class Module:
     """The base class of all layers and models: subclass it, make layers in `__init__`, use them in `forward`.
 
-    A Parameter or Module assigned to an attribute is found when asked for, also inside lists and dicts (with keys such as
-    `layers.0.weight`), but not inside tuples or sets. Buffers are the Tensors given to `register_buffer`.
+    A Parameter or Module assigned to an attribute is found when asked for, also inside lists and dicts (with keys such
+    as `layers.0.weight`), but not inside tuples or sets. Buffers are the Tensors given to `register_buffer`.
 
     >>> class Net(Module):
     ...     def __init__(self):
@@ -70,13 +71,11 @@ class Module:
             declared[name] = kind
 
     def __setattr__(self, name: str, value: Any) -> None:
-        kind = self._kind(name)
-        if kind is not None:
+        if name in self._declared or isinstance(self.__dict__.get(name), (Parameter, Module)):
+            kind = self._kind(name) or ""
             if isinstance(value, Parameter) or (isinstance(value, Module) and kind != "parameter"):
-                if name in self._declared and not (kind == "buffer" and isinstance(value, Module)):
+                if name in self._declared:
                     self._declare(name, None)
-                elif kind == "buffer":
-                    raise TypeError(f"cannot assign '{type(value).__name__}' as buffer '{name}' (Tensor or None expected)")
             elif value is None:
                 self._declare(name, kind)
             elif kind != "buffer" or not isinstance(value, Tensor):
@@ -95,18 +94,16 @@ class Module:
     def __getattr__(self, name: str) -> Any:  # reached only when the attribute does not exist
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
-    def _entries(self, kind: str) -> Iterator[tuple[str, Any]]:
-        """(name, value) of everything of one kind that is this module's own, through its lists and dicts; None too."""
-        wanted = {"parameter": Parameter, "module": Module, "buffer": ()}[kind]
+    def _members(self) -> dict[str, list[tuple[str, Any]]]:
+        """(name, value) of all that is this module's own, by kind, through lists and dicts; None if only declared."""
+        found: dict[str, list] = {"parameter": [], "buffer": [], "module": []}
         declared = self._declared
-        for name, value in list(self.__dict__.items()):
+        for name, value in self.__dict__.items():
             if name in declared:
-                if declared[name] == kind:
-                    yield name, value
-            elif isinstance(value, wanted):
-                yield name, value
-            elif isinstance(value, (list, dict)) and kind != "buffer" and name not in _PRIVATE:
-                yield from _inside(value, wanted, name, ())
+                found[declared[name]].append((name, value))
+            elif value.__class__ not in _PLAIN and name not in _PRIVATE:
+                _collect(name, value, found, ())
+        return found
 
     @property
     def _parameters(self) -> MutableMapping[str, Parameter | None]:
@@ -133,13 +130,13 @@ class Module:
         object.__setattr__(self, name, value)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Make a Tensor part of the module's state that is not trained; persistent=False keeps it out of `state_dict`."""
+        """Make a Tensor part of the state that is not trained; persistent=False keeps it out of `state_dict`."""
         self._register("buffer", name, tensor, Tensor)
         names = self._non_persistent_buffers_set
         self.__dict__["_non_persistent_buffers_set"] = names - {name} if persistent else names | {name}
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """The same as assigning the Parameter to the attribute; None keeps the place for a parameter that is not used."""
+        """The same as assigning the Parameter to the attribute; None keeps a place for a parameter that is not used."""
         if isinstance(param, Tensor) and param.edge is not None:
             raise ValueError(f"parameter '{name}': only a leaf can be a parameter, and this Tensor was computed")
         self._register("parameter", name, param, Parameter)
@@ -154,7 +151,7 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """(name, module) of the modules directly within, each once."""
         seen = set()
-        for name, module in self._entries("module"):
+        for name, module in self._members()["module"]:
             if module is not None and module not in seen:
                 seen.add(module)
                 yield name, module
@@ -176,7 +173,7 @@ class Module:
         else:
             memo = memo | {self}  # the modules above only: ends a circle, lets a second path be seen
         yield prefix, self
-        for name, module in self._entries("module"):
+        for name, module in self._members()["module"]:
             if module is not None:
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
@@ -186,19 +183,31 @@ class Module:
             yield module
 
     def _named(self, kind, prefix, recurse, remove_duplicate) -> Iterator[tuple[str, Any]]:
-        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else ((prefix, self),)
+        if not remove_duplicate:
+            for path, module in self.named_modules(None, prefix, False) if recurse else ((prefix, self),):
+                for name, value in module._members()[kind]:
+                    if value is not None:
+                        yield f"{path}.{name}" if path else name, value
+            return
         seen: set = set()
-        for path, module in modules:
-            for name, value in module._entries(kind):
-                if value is None or (remove_duplicate and value in seen):
-                    continue
-                seen.add(value)
-                yield f"{path}.{name}" if path else name, value
+        stack: list[tuple[str, Module]] = [(prefix, self)]
+        while stack:  # the order of named_modules, each module looked at once
+            path, module = stack.pop()
+            if module in seen:
+                continue
+            seen.add(module)
+            members, dot = module._members(), f"{path}." if path else ""
+            for name, value in members[kind]:
+                if value is not None and value not in seen:
+                    seen.add(value)
+                    yield dot + name, value
+            if recurse:
+                stack += [(dot + name, child) for name, child in reversed(members["module"]) if child is not None]
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """(name, Parameter) of all parameters, or of this module's own; a shared one comes once, under its first name."""
+        """(name, Parameter) of all parameters, or of this module's own; a shared one once, under its first name."""
         return self._named("parameter", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
@@ -282,11 +291,12 @@ class Module:
                 if set_to_none:
                     parameter.grad = None
                 else:
-                    parameter.grad.detach_().write(0)
+                    parameter.grad = parameter.grad.detach()
+                    parameter.grad.write(0)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Module:
+    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Module:
         """Replace the data of every parameter, gradient and buffer by fn(data); the Tensors themselves stay."""
-        tensors = [p for p in self.parameters(recurse)]
+        tensors: list[Tensor] = list(self.parameters(recurse))
         tensors += [p.grad for p in tensors if p.grad is not None] + list(self.buffers(recurse))
         with no_grad():
             for t in tensors:
@@ -298,7 +308,8 @@ class Module:
     def to(self, *args, **kwargs) -> Module:
         """Move parameters and buffers to a device and cast the floating-point ones to a dtype, in place; returns self.
 
-        `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)` (to where it is, in its dtype); non_blocking is accepted.
+        `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)` (to where it is, in its dtype). non_blocking only
+        concerns speed.
         """
         where, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
         kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)
@@ -307,7 +318,7 @@ class Module:
         for a in args:
             if isinstance(a, Tensor):
                 where, dtype = a.device, a.dtype
-            elif isinstance(a, (device, int)) and not isinstance(a, bool) or (isinstance(a, str) and a[:3] in ("cpu", "cud")):
+            elif isinstance(a, (device, str)) or (isinstance(a, int) and not isinstance(a, bool)):
                 where = a
             elif a is not None and not isinstance(a, bool):
                 dtype = a
@@ -340,27 +351,27 @@ class Module:
         return self._apply(lambda t: t.type(dst_type))
 
     # --------------------------------------------------------------------------------------------------- the state
-    def state_dict(self, *, destination: dict | None = None, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+    def state_dict(
+        self, *, destination: dict | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Tensor]:
         """name -> Tensor of all parameters and persistent buffers, on their memory; detached unless keep_vars."""
         state: dict[str, Tensor] = OrderedDict() if destination is None else destination
-        for path, module in self.named_modules(prefix=prefix.removesuffix(".")):
+        for path, module in self.named_modules():
             for name, value in loading.own_state(module):
-                state[f"{path}.{name}" if path else name] = value if keep_vars else value.detach()
+                state[f"{prefix}{path}.{name}" if path else prefix + name] = value if keep_vars else value.detach()
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> LoadResult:
-        """Copy Tensors (or arrays) into the parameters and buffers of the same names; assign=True takes the Tensors over.
+        """Copy Tensors (or arrays) into the parameters and buffers of the same names; assign=True takes them over.
 
-        strict: every name must be there, and no other. Returns `(missing_keys, unexpected_keys)`. Raises one RuntimeError
-        that lists everything that is wrong, and then has changed nothing.
+        strict: every name must be there, and no other. Returns `(missing_keys, unexpected_keys)`. Raises one
+        RuntimeError that lists everything that is wrong, and then has changed nothing.
         """
         return LoadResult(*loading.load(self, state_dict, strict, assign))
 
     # ------------------------------------------------------------------------------------------------------- hooks
     def _hook(self, kind: str, hook, prepend: bool, with_kwargs: bool = False) -> Handle:
-        if self._hooks is None:
-            self.__dict__["_hooks"] = Hooks()
-        return self._hooks.add(kind, hook, prepend, with_kwargs)
+        return self.__dict__.setdefault("_hooks", Hooks()).add(kind, hook, prepend, with_kwargs)
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
         """Call `hook(module, args)` before forward; what it returns, if anything, becomes the arguments.
@@ -400,7 +411,7 @@ class Module:
         return ""
 
     def _child_lines(self) -> list[str]:
-        return [f"({name}): {_indented(module)}" for name, module in self._entries("module")]
+        return [f"({name}): {_indented(module)}" for name, module in self._members()["module"]]
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
@@ -423,8 +434,6 @@ class LoadResult(NamedTuple):
             return "<All keys matched successfully>"
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
-
 
 class _Entries(MutableMapping):
     """A module's own parameters, buffers or children as a dict that reads and writes the module's attributes."""
@@ -433,13 +442,13 @@ class _Entries(MutableMapping):
         self._module, self._kind = module, kind
 
     def __iter__(self):
-        return (name for name, _ in self._module._entries(self._kind))
+        return (name for name, _ in self._module._members()[self._kind])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __getitem__(self, name):
-        for found, value in self._module._entries(self._kind):
+        for found, value in self._module._members()[self._kind]:
             if found == name:
                 return value
         raise KeyError(name)
@@ -476,15 +485,16 @@ def _key(group, key: str):
     return int(key) if isinstance(group, list) else next(k for k in group if str(k) == key)
 
 
-def _inside(group, wanted, name, outer) -> Iterator[tuple[str, Any]]:
-    """The entries of a list or dict, and of those within it."""
-    if any(group is g for g in outer):
-        return
-    for key, value in list(group.items() if isinstance(group, dict) else enumerate(group)):
-        if isinstance(value, wanted):
-            yield f"{name}.{key}", value
-        elif isinstance(value, (list, dict)):
-            yield from _inside(value, wanted, f"{name}.{key}", (*outer, group))
+def _collect(name: str, value: Any, found: dict[str, list], outer: tuple) -> None:
+    """Enter a parameter or a module under its name, or those within a list or dict."""
+    if isinstance(value, Parameter):
+        found["parameter"].append((name, value))
+    elif isinstance(value, Module):
+        found["module"].append((name, value))
+    elif isinstance(value, (list, dict)) and not any(value is group for group in outer):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if item.__class__ not in _PLAIN:
+                _collect(f"{name}.{key}", item, found, (*outer, value))
 
 
 def _indented(module) -> str:

@@ -1,4 +1,4 @@
-"""Two-dimensional convolution and its two derivatives; each of the three is an op, and they are each other's derivatives."""
+"""Two-dimensional convolution and its two derivatives: three ops, which are each other's derivatives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..engine import op
 def _offsets(kernel, out, stride, dilation):
     """For each kernel position: its number, and the index of the (padded) pixels that it meets."""
     for k in range(kernel[0]):
-        for l in range(kernel[1]):  # noqa: E741
+        for l in range(kernel[1]):
             rows = slice(k * dilation[0], k * dilation[0] + (out[0] - 1) * stride[0] + 1, stride[0])
             columns = slice(l * dilation[1], l * dilation[1] + (out[1] - 1) * stride[1] + 1, stride[1])
             yield k, l, (slice(None), slice(None), rows, columns)

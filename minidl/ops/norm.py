@@ -20,7 +20,7 @@ def _affine(x, scale, shift):
 
 @op
 def batch_norm(x, weight, bias, *, eps):
-    """y = weight (x - mean) / sqrt(var + eps) + bias, with the mean and the (biased) variance of each channel of the batch.
+    """y = weight (x - mean) / sqrt(var + eps) + bias, with each channel's mean and (biased) variance over the batch.
 
     The second and third output are this mean and this variance. With xh = (x - mean) / sqrt(var + eps) and m values in
     each channel:   dL/dbias = sum g,   dL/dweight = sum g xh,

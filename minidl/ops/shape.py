@@ -67,7 +67,8 @@ def cat(*xs, axis):
     ends = [0]
     for x in xs:
         ends.append(ends[-1] + x.shape[axis])
-    vjps = tuple([lambda g, cut=_cut(axis, a, b): g[cut] for a, b in zip(ends, ends[1:], strict=False)])
+    cuts = [_cut(axis, a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    vjps = tuple([lambda g, cut=cut: g[cut] for cut in cuts])
     return backend_of(*xs).concatenate(xs, axis=axis), vjps
 
 
@@ -173,5 +174,6 @@ def take_along_axis(x, index, *, axis):
 @op(promote=None)
 def scatter_add(g, index, *, axis, size):
     """y = zeros of `size` along `axis`, to which g is added at `index`;   dL/dg = h at `index`."""
+    axis = wrapped(axis, g.ndim, "scatter_add")
     y = backend_of(g).scatter_add(g, index, axis=axis, size=size)
     return y, (lambda h: backend_of(h).take_along_axis(h, index, axis=axis), None)

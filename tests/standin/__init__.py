@@ -2,7 +2,7 @@
 
 `install()` makes `import cupy` give the stand-in. It has CuPy's names and parameters (frozen in names.json),
 refuses what CuPy refuses and some of what CuPy leaves undefined, and counts launches, uploads and syncs. The
-numbers are NumPy's, bit for bit. What it cannot show: kernels in CUDA C, races between streams, other rounding, speed.
+numbers are NumPy's. What it cannot show: kernels in CUDA C, races between streams, rounding, speed.
 """
 
 import sys

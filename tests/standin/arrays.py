@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from .counts import Undefined, launched, synced, uploaded
-from .cuda import Device, current
+from .devices import Device, current
 
 NAMES = json.loads(Path(__file__).with_name("names.json").read_text())
 DTYPES = frozenset("?bhilqBHILQefdFD")  # no strings, objects, dates or long doubles on a GPU
@@ -83,16 +83,14 @@ def read_index(key, name: str) -> tuple[tuple, str]:
             part = bare(part)
         elif isinstance(part, (np.ndarray, list, tuple)):
             uploaded(f"{name} index")  # CuPy takes these, and copies them to the device every time
-            part = np.asarray(part, dtype=None if len(part) else np.intp)
+            part = np.asarray(part, dtype=np.intp if isinstance(part, (list, tuple)) and not part else None)
         elif not isinstance(part, (bool, np.bool_)):
             raise IndexError(f"only integers, slices, ... , None and arrays are valid indices, got {part!r}")
         if np.asarray(part).dtype.kind == "b":
             synced(f"{name} mask", download=False)  # CuPy counts the True elements on the host
             kind = "mask"
         elif part.dtype.kind not in "iu":
-            raise IndexError(
-                f"arrays used as indices must be of integer or boolean type. (actual: {part.dtype})"
-            )
+            raise IndexError(f"arrays used as indices must be of integer or boolean type. (actual: {part.dtype})")
         elif kind == "basic":
             kind = "gather"
         read.append(part)
@@ -101,11 +99,11 @@ def read_index(key, name: str) -> tuple[tuple, str]:
     return tuple(read), kind
 
 
-def _wraps(error: IndexError, kind: str) -> Exception:
+def _reraise(error: IndexError, kind: str):
     """NumPy's IndexError; in CuPy an integer array that is out of bounds is no error, it wraps silently."""
     if kind == "gather" and "out of bounds" in str(error):
-        return Undefined(f"CuPy wraps such an index silently: {error}")
-    return error
+        raise Undefined(f"CuPy wraps such an index silently: {error}") from error
+    raise error
 
 
 def _stored(value, name: str):
@@ -131,7 +129,7 @@ def scatter(ufunc, target: ndarray, slices, value) -> None:
         try:
             ufunc.at(a, index, value)
         except IndexError as error:
-            raise _wraps(error, kind) from error
+            _reraise(error, kind)
     launched(name)
 
 
@@ -144,6 +142,7 @@ class ndarray:
     __slots__ = ("_a", "_device", "base", "__weakref__")
     __module__ = "cupy"
     __array_priority__ = 100
+    __hash__ = None  # as in NumPy: == compares elements
 
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
         if memptr is not None or strides is not None:
@@ -166,9 +165,7 @@ class ndarray:
     @property
     def data(self):
         """A MemoryPointer as far as its address and device: enough to see whether two arrays share memory."""
-        return SimpleNamespace(
-            ptr=self._a.__array_interface__["data"][0], device_id=self._device, device=self.device
-        )
+        return SimpleNamespace(ptr=self._a.__array_interface__["data"][0], device_id=self._device, device=self.device)
 
     @property
     def flags(self):
@@ -179,9 +176,7 @@ class ndarray:
 
     def __getattr__(self, name):
         if name in NAMES["ndarray"]:
-            raise AttributeError(
-                f"cupy.ndarray.{name} exists in CuPy {NAMES['version']} but not in the stand-in"
-            )
+            raise AttributeError(f"cupy.ndarray.{name} exists in CuPy {NAMES['version']} but not in the stand-in")
         raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r} (CuPy {NAMES['version']})")
 
     # --- to and from the host: each of these waits for the device
@@ -251,9 +246,7 @@ class ndarray:
         )
 
     def __reduce_ex__(self, protocol):
-        raise TypeError(
-            "cupy.ndarray: the stand-in cannot be pickled (CuPy would copy to the host); use .get()"
-        )
+        raise TypeError("cupy.ndarray: the stand-in cannot be pickled (CuPy would copy to the host); use .get()")
 
     # --- copies
 
@@ -304,7 +297,7 @@ class ndarray:
         try:
             taken = bare(self)[index]
         except IndexError as error:
-            raise _wraps(error, kind) from error
+            _reraise(error, kind)
         launched(f"getitem {kind}")
         return wrap(taken if taken.base is None else taken.copy())  # 0-d index arrays copy, too
 
@@ -314,9 +307,7 @@ class ndarray:
             target = view(self, self._a[index])
             if type(value) is not ndarray:
                 target.fill(value)
-            elif not (
-                value.base is target.base and _same_memory(value._a, target._a)
-            ):  # after `x[i] += v`: nothing
+            elif not (value.base is target.base and _same_memory(value._a, target._a)):  # after `x[i] += v`: nothing
                 launched("setitem")
                 with np.errstate(all="ignore"):
                     bare(target)[...] = bare(value)
@@ -330,7 +321,7 @@ class ndarray:
                         raise Undefined("assignment at a repeated index: which value CuPy keeps is undefined")
                 a[index] = value
             except IndexError as error:
-                raise _wraps(error, kind) from error
+                _reraise(error, kind)
         launched(f"setitem {kind}")
 
     def scatter_add(self, slices, value) -> None:

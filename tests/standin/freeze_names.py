@@ -23,9 +23,7 @@ def split_parameters(text: str) -> list[str]:
 
 def documented(function) -> list[str] | None:
     """Parameter names from the first line of the documentation; None where it has none."""
-    found = re.match(
-        r"\s*[\w.]*?(\w+)\((.*)\)( ->.*)?$", (getattr(function, "__doc__", "") or "").split("\n")[0]
-    )
+    found = re.match(r"\s*[\w.]*?(\w+)\((.*)\)( ->.*)?$", (getattr(function, "__doc__", "") or "").split("\n")[0])
     return split_parameters(found[2]) if found and found[1] == getattr(function, "__name__", "") else None
 
 
@@ -48,9 +46,7 @@ def public(owner) -> list[str]:
 
 def functions(module) -> dict[str, list[str] | None]:
     kinds = (types.FunctionType, types.BuiltinFunctionType, type(cupy.matmul))
-    return {
-        n: parameters(getattr(module, n)) for n in public(module) if isinstance(getattr(module, n), kinds)
-    }
+    return {n: parameters(getattr(module, n)) for n in public(module) if isinstance(getattr(module, n), kinds)}
 
 
 def methods(cls) -> dict[str, list[str] | None]:
@@ -67,9 +63,7 @@ def main() -> None:
         "functions": called,
         "ufuncs": sorted(ufuncs),
         "scatter": sorted(n for n, u in ufuncs.items() if u._scatter_op),  # those that have `.at`
-        "names": [
-            n for n in public(cupy) if n not in ufuncs and n not in called
-        ],  # types, constants, modules
+        "names": [n for n in public(cupy) if n not in ufuncs and n not in called],  # types, constants, modules
         "syncs": [n for n in called if "synchronize" in (getattr(cupy, n).__doc__ or "")],
         "linalg": functions(cupy.linalg),
         "stride_tricks": functions(cupy.lib.stride_tricks),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import math
-
 import numpy as np
 
 from .arrays import SCALARS, bare, ndarray, view, wrap
@@ -51,24 +48,28 @@ def adopt(name: str, result, sources: list[ndarray], wrote: bool = False):
 
 # what CuPy reads as an array: a list or a NumPy array there is refused
 _ARRAYS = frozenset(
-    "a b m x y v A a1 a2 ar ar1 ar2 arr arr1 arr2 ary array condition element prototype filt values "
-    "weights".split()
+    "a b m x y v A a1 a2 ar ar1 ar2 arr arr1 arr2 ary array condition element prototype filt values weights".split()
 )
 # what CuPy reads on the host: a device array there has no __index__
 _HOST = frozenset(
     "M N axes axis axis1 axis2 ddof decimals destination dims dtype indices_or_sections k keepdims kth mode "
-    "minlength ndmin newshape num offset order pad_width reps repeats shape size source start step stop".split()
+    "minlength ndmin newshape num order pad_width reps repeats shape size source start step stop".split()
 )
+_PASSED = (*SCALARS, str, type, np.dtype)
 _INDICES = frozenset({"indices"})  # what CuPy takes from the host too, with a silent upload
 
 
-def adapt(name, function, params: list[str], *, where="cupy", sync=False, method=False, first_array=True):
+def adapt(name, function, params: list[str], *, where="cupy", sync=False, first_array=True):
     """NumPy's `function` with CuPy's parameters, refusals and counts; `params` are CuPy's names as frozen."""
     labels = [p.lstrip("*") for p in params]
+    places = labels  # the label of each position
     stars = [i for i, p in enumerate(params) if p[0] == "*" and p[1] != "*"]
-    most = math.inf if stars else len(params)
+    if stars:
+        places = [*labels[: stars[0]], *[labels[stars[0]]] * 64]
+    most = len(places)
     allowed = None if any(p.startswith("**") for p in params) else set(labels)
-    agreeing = len(params) if stars or method else _agreement(function, params)
+
+    checks_first = first_array and not stars and labels[:1] != [] and labels[0] in _ARRAYS
 
     def call(*args, **kwargs):
         if len(args) > most:
@@ -81,14 +82,10 @@ def adapt(name, function, params: list[str], *, where="cupy", sync=False, method
         if not args and params and labels[0] in kwargs:  # NumPy may have another name for the first
             args = (kwargs.pop(labels[0]),)
         sources: list[ndarray] = []
-        if first_array and args and labels[0] in _ARRAYS and not stars and type(args[0]) is not ndarray:
+        if checks_first and args and type(args[0]) is not ndarray:
             raise TypeError(f"{where}.{name}(): {labels[0]} must be a cupy.ndarray, got {type(args[0])}")
-        last = stars[0] if stars else len(labels) - 1
-        read = [_argument(name, x, labels[min(i, last)], sources) for i, x in enumerate(args)]
+        read = [_argument(name, x, label, sources) for x, label in zip(args, places, strict=False)]
         named = {key: _argument(name, x, key, sources) for key, x in kwargs.items()}
-        if len(read) > agreeing:
-            named.update(zip(labels[agreeing:], read[agreeing:], strict=False))
-            del read[agreeing:]
         try:
             with np.errstate(all="ignore"):  # a GPU reports no floating-point errors
                 result = function(*read, **named)
@@ -105,28 +102,14 @@ def adapt(name, function, params: list[str], *, where="cupy", sync=False, method
     return call
 
 
-def _agreement(function, params: list[str]) -> int:
-    """How many leading parameters stand at the same place in NumPy's function; the rest go by name."""
-    try:
-        theirs = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return len(params)
-    for i, (ours, other) in enumerate(zip(params, theirs, strict=False)):
-        if ours != other and (ours in theirs or other in params):
-            return i
-    return len(params)
-
-
 def _argument(name, x, label, sources):
     """One argument for NumPy, or TypeError for what CuPy refuses."""
     if type(x) is ndarray:
         if label in _HOST:
-            raise TypeError(
-                f"cupy.{name}(): {label}: 'cupy.ndarray' object cannot be interpreted as an integer"
-            )
+            raise TypeError(f"cupy.{name}(): {label}: 'cupy.ndarray' object cannot be interpreted as an integer")
         sources.append(x)
         return bare(x)
-    if x is None or isinstance(x, SCALARS + (str, type, np.dtype)):
+    if x is None or isinstance(x, _PASSED):
         if label == "kind" and x not in (None, "stable"):
             raise ValueError(f"cupy.{name}(): kind can only be None or 'stable', got {x!r}")
         return x

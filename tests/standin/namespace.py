@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import cuda as _cuda
+from . import devices
 from .arrays import NAMES, bare, garbage, modules, ndarray, scatter, supported, wrap
 from .counts import launched, synced, uploaded
 from .functions import adapt
@@ -24,10 +24,10 @@ HOST = set(
     "mintypecode may_share_memory min_scalar_type ndim promote_types result_type shape "
     "shares_memory size typename".split()
 )
-# NumPy's function of the name would give host arrays, or reads things that the stand-in does not
+# NumPy's function of the name would give host arrays, or has its parameters in another order
 LEFT_OUT = set(
     "apply_along_axis apply_over_axes asarray_chkfinite choose frombuffer from_dlpack fromfile fromfunction "
-    "fromiter fromstring genfromtxt load loadtxt piecewise put putmask".split()
+    "fromiter fromstring genfromtxt histogram2d histogramdd load loadtxt piecewise put putmask".split()
 )
 
 
@@ -74,16 +74,9 @@ class ufunc:
     def __call__(self, *args, out=None, dtype=None, casting=None, **wrong):
         if wrong:
             raise TypeError(f"{self.name}: Wrong arguments {wrong}")
-        if not self.nin <= len(args) <= self.nargs:
-            raise TypeError(
-                f"Wrong number of arguments for {self.name!r}: {self.nin} to {self.nargs}, given {len(args)}"
-            )
-        if len(args) > self.nin:
-            if out is not None:
-                raise ValueError("Cannot specify 'out' as both a positional and keyword argument")
-            out = args[self.nin :]
-        inputs = [bare(x) for x in args[: self.nin]]
-        options = {}
+        if len(args) != self.nin:
+            args, out = self._split(args, out)
+        inputs, options = [bare(x) for x in args], {}
         if dtype is not None:
             options["dtype"] = supported(dtype)
         if casting is not None:
@@ -94,10 +87,19 @@ class ufunc:
         with np.errstate(all="ignore"):
             result = self._function(*inputs, **options)
         launched(self.__name__)
-        results = result if self.nout > 1 else (result,)
-        given = out if out is not None else (None,) * self.nout
-        final = tuple([wrap(r) if x is None else x for r, x in zip(results, given, strict=True)])
-        return final if self.nout > 1 else final[0]
+        if self.nout == 1:
+            return wrap(result) if out is None or out[0] is None else out[0]
+        given = (None,) * self.nout if out is None else out
+        return tuple([wrap(r) if x is None else x for r, x in zip(result, given, strict=True)])
+
+    def _split(self, args: tuple, out):
+        """Inputs and outputs, where the outputs are given by position."""
+        if not self.nin <= len(args) <= self.nargs:
+            expected = f"{self.nin} to {self.nargs}"
+            raise TypeError(f"Wrong number of arguments for {self.name!r}: {expected}, given {len(args)}")
+        if out is not None:
+            raise ValueError("Cannot specify 'out' as both a positional and keyword argument")
+        return args[: self.nin], args[self.nin :]
 
     def at(self, a, indices, b=None) -> None:
         if self.__name__ not in NAMES["scatter"]:
@@ -137,7 +139,7 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
     """From the host by an upload; from device arrays by a launch, or by none where nothing is to be done."""
     if type(obj) is ndarray:
         dtype = obj.dtype if dtype is None else dtype
-        if obj._device != _cuda.current.device:
+        if obj._device != devices.current.device:
             obj = obj.copy()  # from the other device, which CuPy does in this function and in `copy` only
             copy = False
         out = obj.astype(dtype, order=order or "K", copy=bool(copy))
@@ -178,9 +180,7 @@ def empty(shape, dtype=float, order="C"):
 
 
 def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
-    return wrap(
-        garbage(np.empty_like(bare(prototype), supported(dtype or prototype.dtype), order, shape=shape))
-    )
+    return wrap(garbage(np.empty_like(bare(prototype), supported(dtype or prototype.dtype), order, shape=shape)))
 
 
 def where(condition, x=None, y=None):
@@ -203,9 +203,9 @@ def get_array_module(*args):
 
 
 def _make_cupy(name: str):
-    if name in NAMES["ufuncs"]:
-        return ufunc(getattr(np, name))
     value = getattr(np, name, None)
+    if name in NAMES["ufuncs"]:
+        return ufunc(value) if isinstance(value, np.ufunc) else adapt(name, value, ["x"])
     if name in NAMES["functions"] and callable(value) and name not in LEFT_OUT:
         if name in HOST:
             return _on_host(name, value)
@@ -248,12 +248,8 @@ class Generator:
 
     def __getattr__(self, name: str):
         if name not in NAMES["Generator"]:
-            raise AttributeError(
-                f"'cupy.random.Generator' object has no attribute {name!r} (CuPy {NAMES['version']})"
-            )
-        call = adapt(
-            name, getattr(self._host, name), NAMES["Generator"][name], where="Generator", first_array=False
-        )
+            raise AttributeError(f"'cupy.random.Generator' object has no attribute {name!r} (CuPy {NAMES['version']})")
+        call = adapt(name, getattr(self._host, name), NAMES["Generator"][name], where="Generator", first_array=False)
         setattr(self, name, call)
         return call
 
@@ -280,17 +276,17 @@ def rsqrt(x):
     return wrap(np.reciprocal(result))
 
 
-_cuda.MemoryPool.array_type = ndarray
-_pool, _pinned_pool = _cuda.MemoryPool(), _cuda.PinnedMemoryPool()
+devices.MemoryPool.array_type = ndarray
+_pool, _pinned_pool = devices.MemoryPool(), devices.PinnedMemoryPool()
 
 runtime = Namespace(
     "cupy.cuda.runtime",
     lambda name: _raise(_missing("cupy.cuda.runtime", name, name in NAMES["runtime"])),
-    CUDARuntimeError=_cuda.CUDARuntimeError,
-    getDeviceCount=lambda: _cuda.DEVICES,
-    getDevice=lambda: _cuda.current.device,
-    setDevice=lambda device: _cuda.Device(device).use(),
-    deviceSynchronize=lambda: _cuda.Device().synchronize(),
+    CUDARuntimeError=devices.CUDARuntimeError,
+    getDeviceCount=lambda: devices.DEVICES,
+    getDevice=lambda: devices.current.device,
+    setDevice=lambda device: devices.Device(device).use(),
+    deviceSynchronize=lambda: devices.Device().synchronize(),
     is_hip=False,
 )
 
@@ -304,12 +300,9 @@ cuda = Namespace(
     lambda name: _raise(_missing("cupy.cuda", name, name in NAMES["cuda"])),
     runtime=runtime,
     is_available=lambda: True,
-    get_device_id=lambda: _cuda.current.device,
-    **{
-        n: getattr(_cuda, n)
-        for n in ("Device", "Stream", "MemoryPool", "PinnedMemoryPool", "alloc_pinned_memory")
-    },
-    get_current_stream=_cuda.get_current_stream,
+    get_device_id=lambda: devices.current.device,
+    **{n: getattr(devices, n) for n in ("Device", "Stream", "MemoryPool", "PinnedMemoryPool", "alloc_pinned_memory")},
+    get_current_stream=devices.get_current_stream,
 )
 random = Namespace(
     "cupy.random",
@@ -339,9 +332,9 @@ cupy = Namespace(
     is_available=lambda: True,
     get_default_memory_pool=lambda: _pool,
     get_default_pinned_memory_pool=lambda: _pinned_pool,
-    ElementwiseKernel=_cuda.ElementwiseKernel,
-    ReductionKernel=_cuda.ReductionKernel,
-    RawKernel=_cuda.RawKernel,
+    ElementwiseKernel=devices.ElementwiseKernel,
+    ReductionKernel=devices.ReductionKernel,
+    RawKernel=devices.RawKernel,
     cuda=cuda,
     random=random,
     linalg=linalg,

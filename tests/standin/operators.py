@@ -77,14 +77,14 @@ def _complete() -> None:
             setattr(ndarray, n, operator)
     methods = (
         "all any argmax argmin argpartition argsort byteswap clip compress conj conjugate cumprod cumsum "
-        "diagonal dot flatten max mean min nonzero partition prod ptp ravel repeat reshape round searchsorted "
-        "sort squeeze std sum swapaxes take trace transpose var"
+        "diagonal dot flatten max mean min nonzero partition prod ptp ravel repeat reshape round "
+        "searchsorted sort squeeze std sum swapaxes take trace transpose var"
     )
     for n in methods.split():
         function = getattr(np.ndarray, n, None) or getattr(np, n)
         params = ["self", *NAMES["ndarray"][n]]
         waits = n in ("nonzero", "compress")  # for the number of elements of the result
-        setattr(ndarray, n, adapt(n, function, params, where="ndarray", sync=waits, method=True))
+        setattr(ndarray, n, adapt(n, function, params, where="ndarray", sync=waits))
 
 
 _complete()

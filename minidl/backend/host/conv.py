@@ -1,4 +1,4 @@
-"""Convolution on the CPU: the pixels under the kernel as columns (im2col), a few images at a time, and matrix products."""
+"""Convolution on the CPU: a few images' pixels at a time as columns (im2col), and matrix products."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _pad(x, padding):
 def _cuts(kernel, out, stride, dilation):
     """For each kernel position: its number, and the rows and columns of the padded image that it meets."""
     for k in range(kernel[0]):
-        for l in range(kernel[1]):  # noqa: E741
+        for l in range(kernel[1]):
             top, left = k * dilation[0], l * dilation[1]
             rows = slice(top, top + (out[0] - 1) * stride[0] + 1, stride[0])
             yield k * kernel[1] + l, rows, slice(left, left + (out[1] - 1) * stride[1] + 1, stride[1])

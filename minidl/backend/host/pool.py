@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,10 @@ def max_pool2d(x, *, kernel, stride, dilation, width, out):
         padded = np.full([n + a + b for n, (a, b) in zip(x.shape, width, strict=True)], -math.inf, dtype=x.dtype)
         padded[tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, width, strict=True))] = x
         x = padded
-    best = place = None
+    best: Any = None
+    place: Any = None
     for i in range(kernel[0] * kernel[1]):
-        (k, l), (p, q) = divmod(i, kernel[1]), out  # noqa: E741
+        (k, l), (p, q) = divmod(i, kernel[1]), out
         rows = slice(k * dilation[0], k * dilation[0] + (p - 1) * stride[0] + 1, stride[0])
         value = x[:, :, rows, l * dilation[1] : l * dilation[1] + (q - 1) * stride[1] + 1 : stride[1]]
         if best is None:

@@ -7,6 +7,8 @@ scikit-learn's order.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,12 +47,10 @@ class Digits(ImageDataset):
         target_transform: Callable[[Any], Any] | None = None,
     ) -> None:
         try:
-            with np.load(_PATH, allow_pickle=False) as file:
+            with open(_PATH, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 ink, labels, test = file["images"], file["labels"], file["test"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise DatasetError(
-                f"Digits: {_PATH} is missing or damaged ({error}); install minidl anew"
-            ) from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DatasetError(f"Digits: {_PATH} is missing or damaged ({error}); install minidl anew") from None
         chosen = np.zeros(len(labels), dtype=bool)
         chosen[test] = True
         if train:

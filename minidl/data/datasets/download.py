@@ -19,8 +19,8 @@ def fetch(url: str, stream: BinaryIO, limit: int, label: str) -> str | None:
 
     Errors of the stream itself (a full disk) are raised.
     """
-    request = urllib.request.Request(url, headers={"User-Agent": "minidl"})
     try:
+        request = urllib.request.Request(url, headers={"User-Agent": "minidl"})
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         return f"HTTP {error.code} {error.reason}"

@@ -42,9 +42,7 @@ def read_idx(data: bytes, path: Path | str, shape: Sequence[int], where: str = "
     sizes = [int.from_bytes(data[i : i + 4], "big") for i in range(4, head, 4)]
     if sizes[1:] != list(shape[1:]) or not 0 < sizes[0] <= shape[0]:
         expected = " x ".join(str(n) for n in (f"1 to {shape[0]}", *shape[1:]))
-        raise DatasetError(
-            f"{where}: {path} has the dimensions {' x '.join(map(str, sizes))}, expected {expected}"
-        )
+        raise DatasetError(f"{where}: {path} has the dimensions {' x '.join(map(str, sizes))}, expected {expected}")
     if len(data) != head + math.prod(sizes):
         kind = "is truncated" if len(data) < head + math.prod(sizes) else "is too long"
         raise DatasetError(
@@ -78,9 +76,7 @@ class MNIST(ImageDataset):
         (False, "images"): _file("t10k-images-idx3-ubyte", 7840016, "2646ac647ad5339dbf082846283269ea"),
         (False, "labels"): _file("t10k-labels-idx1-ubyte", 10008, "27ae3e4e09519cfbb04c329615203637"),
     }
-    classes = (
-        "0 - zero,1 - one,2 - two,3 - three,4 - four,5 - five,6 - six,7 - seven,8 - eight,9 - nine".split(",")
-    )
+    classes = "0 - zero,1 - one,2 - two,3 - three,4 - four,5 - five,6 - six,7 - seven,8 - eight,9 - nine".split(",")
 
     def __init__(
         self,
@@ -101,14 +97,10 @@ class MNIST(ImageDataset):
         label_path, data = source.read(root, self.files[self.train, "labels"])
         labels = read_idx(data, label_path, (most,), name)
         if len(labels) != len(images):
-            raise DatasetError(
-                f"{name}: {path} has {len(images)} images, but {label_path} has {len(labels)} labels"
-            )
+            raise DatasetError(f"{name}: {path} has {len(images)} images, but {label_path} has {len(labels)} labels")
         if labels.max() >= len(self.classes):
             at = int(labels.argmax())
-            raise DatasetError(
-                f"{name}: {label_path} has the label {labels[at]} at position {at}, expected 0 to 9"
-            )
+            raise DatasetError(f"{name}: {label_path} has the label {labels[at]} at position {at}, expected 0 to 9")
         self.folder = path.parent
         super().__init__(images, labels.astype(np.int64), self.classes, transform, target_transform)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib
 import os
 import tempfile
 import warnings
@@ -12,6 +11,8 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from .download import fetch
 
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
@@ -47,9 +48,7 @@ class Source:
     the addresses of folders that hold each file as `name.gz`.
     """
 
-    def __init__(
-        self, dataset: str, folders: Sequence[str], mirrors: Sequence[str], files: Sequence[DataFile]
-    ) -> None:
+    def __init__(self, dataset: str, folders: Sequence[str], mirrors: Sequence[str], files: Sequence[DataFile]) -> None:
         self.dataset, self.folders = dataset, list(folders)
         self.mirrors, self.files = list(mirrors), list(files)
 
@@ -130,13 +129,9 @@ class Source:
             for file in missing:
                 self._download(file, target)
         except OSError as error:
-            raise DatasetError(
-                f"{self.dataset}: cannot write to {target} ({error.strerror or error})"
-            ) from None
+            raise DatasetError(f"{self.dataset}: cannot write to {target} ({error.strerror or error})") from None
 
     def _download(self, file: DataFile, folder: Path) -> None:
-        # loaded when it is needed: the modules of the network take longer to import than all the rest
-        network = importlib.import_module(".download", __package__)
         tried = []
         for mirror in self.mirrors:
             url = f"{mirror.rstrip('/')}/{file.name}.gz"
@@ -144,7 +139,7 @@ class Source:
             partial = Path(name)
             try:
                 with open(handle, "wb") as stream:  # packed, it is hardly longer than what is in it
-                    problem = network.fetch(url, stream, file.size + _CHUNK, f"{self.dataset} {file.name}.gz")
+                    problem = fetch(url, stream, file.size + _CHUNK, f"{self.dataset} {file.name}.gz")
                 problem = problem or self._difference(partial, file)
                 if problem is None:
                     partial.chmod(0o644)

@@ -1,0 +1,131 @@
+"""CuPy under the names that ops use: devices, transfers, and names that CuPy spells otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import device
+from .. import random as host_random
+
+try:
+    import cupy
+except ImportError as error:
+    raise RuntimeError(
+        "device 'cuda': CuPy is not installed; install the extra that fits your CUDA driver: "
+        "pip install 'minidl[cuda13]' or pip install 'minidl[cuda12]'"
+    ) from error
+
+
+def check(where: device) -> None:
+    """Raise unless `where` names a GPU that is there."""
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(
+            f"device '{where}': CuPy {cupy.__version__} found no usable GPU or driver ({error})"
+        ) from error
+    if count == 0 or (where.index or 0) >= count:
+        raise RuntimeError(f"device '{where}': this machine has {count} GPU(s), numbered from 0")
+
+
+def from_host(array, where: device | None = None):
+    """A copy of a NumPy array (or of an array on another GPU) on the GPU `where`."""
+    with cupy.cuda.Device(None if where is None else where.index):
+        return cupy.asarray(array)
+
+
+def to_host(array) -> np.ndarray:
+    """A copy of a GPU array as a NumPy array; waits for the GPU."""
+    return array.get()
+
+
+def device_of(array) -> device:
+    """The device an array lives on."""
+    return device("cuda", array.device.id)
+
+
+def synchronize() -> None:
+    """Wait until the current GPU has done all its work."""
+    cupy.cuda.Device().synchronize()
+
+
+def reshape(x, shape):
+    return x.reshape(shape)
+
+
+def transpose(x, axes):
+    return x.transpose(axes)
+
+
+def swapaxes(x, axis1, axis2):
+    return x.swapaxes(axis1, axis2)
+
+
+def astype(x, dtype):
+    return x.astype(dtype)
+
+
+def copy(x):
+    return x.copy()
+
+
+def sum(x, axis=None, keepdims=False):
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+def max(x, axis=None, keepdims=False):
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+def min(x, axis=None, keepdims=False):
+    return x.min(axis=axis, keepdims=keepdims)
+
+
+def iadd(x, y):
+    """x += y in place."""
+    cupy.add(x, y, out=x)
+
+
+def ones_like(x):
+    return cupy.ones_like(x)
+
+
+def spread(x, shape):
+    """x broadcast to `shape`, for reading only."""
+    return cupy.broadcast_to(x, shape)
+
+
+def pad(x, width, value=0.0):
+    """x with `width` = ((before, after), ...) elements of `value` added to each axis."""
+    y = cupy.full([n + a + b for (a, b), n in zip(width, x.shape, strict=True)], value, dtype=x.dtype)
+    y[tuple([slice(a, a + n) for (a, _), n in zip(width, x.shape, strict=True)])] = x
+    return y
+
+
+def check_index(index, size: int, where: str) -> None:
+    """Nothing: reading the extremes would wait for the GPU. Indices are checked on the host, when data enters."""
+
+
+def scatter_add(x, index, axis, size):
+    """Zeros of `size` along `axis`, to which x is added at `index`; a repeated index adds up."""
+    y = cupy.zeros(x.shape[:axis] + (size,) + x.shape[axis + 1 :], dtype=x.dtype)
+    rows = [cupy.arange(n).reshape((-1,) + (1,) * (index.ndim - k - 1)) for k, n in enumerate(index.shape)]
+    rows[axis] = index
+    cupy.add.at(y, tuple(rows), x)
+    return y
+
+
+def index_add(g, index, shape):
+    """Zeros of `shape`, to which g is added at `[index]`; a repeated integer index adds up."""
+    y = cupy.zeros(shape, dtype=g.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(i, cupy.ndarray) and i.dtype.kind != "b" for i in parts):
+        cupy.add.at(y, index, g)
+    else:
+        y[index] = g
+    return y
+
+
+def dropout_mask(shape, p: float, key: tuple[int, int]):
+    """The host's mask, uploaded: the same elements are dropped on every device."""
+    return cupy.asarray(host_random.dropout_mask(shape, p, key))

@@ -1,0 +1,125 @@
+"""NumPy under the names that ops use: transfers (which copy nothing here), and names that NumPy spells otherwise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import device
+from ..random import dropout_mask  # noqa: F401  (the kernel of that name)
+
+_CPU = device("cpu")
+
+
+def check(where: device) -> None:
+    """Raise unless `where` is the CPU (which has no index but 0)."""
+    if where.index not in (None, 0):
+        raise RuntimeError(f"device: there is one CPU, 'cpu' or 'cpu:0'; got '{where}'")
+
+
+def from_host(array, where: device | None = None):
+    """A NumPy array as an array of this backend: itself."""
+    return array
+
+
+def to_host(array) -> np.ndarray:
+    """An array of this backend as a NumPy array: itself."""
+    return array
+
+
+def device_of(array) -> device:
+    """The device an array lives on."""
+    return _CPU
+
+
+def synchronize() -> None:
+    """Wait until the device has done all its work; the CPU always has."""
+
+
+def reshape(x, shape):
+    return x.reshape(shape)
+
+
+def transpose(x, axes):
+    return x.transpose(axes)
+
+
+def swapaxes(x, axis1, axis2):
+    return x.swapaxes(axis1, axis2)
+
+
+def astype(x, dtype):
+    return x.astype(dtype)
+
+
+def copy(x):
+    return x.copy()
+
+
+# the reductions by their ufunc: the same sums as np.sum, without two layers of Python calls around them
+def sum(x, axis=None, keepdims=False):
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def max(x, axis=None, keepdims=False):
+    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def min(x, axis=None, keepdims=False):
+    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def iadd(x, y):
+    """x += y in place; also on 0-d arrays, whose `+=` is in place too."""
+    np.add(x, y, out=x)
+
+
+def ones_like(x):
+    """Ones in x's shape and dtype, without the layers of np.ones_like."""
+    y = np.empty(x.shape, x.dtype)
+    y.fill(1)
+    return y
+
+
+def spread(x, shape):
+    """x broadcast to `shape`, for reading only: small results as fresh arrays, which NumPy makes faster than views."""
+    if math.prod(shape) > 16384:
+        return np.broadcast_to(x, shape)
+    y = np.empty(shape, x.dtype)
+    y[...] = x
+    return y
+
+
+def pad(x, width, value=0.0):
+    """x with `width` = ((before, after), ...) elements of `value` added to each axis."""
+    y = np.full([n + a + b for (a, b), n in zip(width, x.shape, strict=True)], value, dtype=x.dtype)
+    y[tuple([slice(a, a + n) for (a, _), n in zip(width, x.shape, strict=True)])] = x
+    return y
+
+
+def check_index(index, size: int, where: str) -> None:
+    """Raise IndexError unless every entry of the integer array `index` lies in [0, size)."""
+    if index.size and not ((low := index.min()) >= 0 and (high := index.max()) < size):
+        bad = low if low < 0 else high
+        raise IndexError(f"{where}: index {int(bad)} is out of range for size {size} (expected 0 <= index < {size})")
+
+
+def scatter_add(x, index, axis, size):
+    """Zeros of `size` along `axis`, to which x is added at `index`; a repeated index adds up."""
+    y = np.zeros(x.shape[:axis] + (size,) + x.shape[axis + 1 :], dtype=x.dtype)
+    rows = [i.astype(np.intp) for i in np.ogrid[tuple(slice(n) for n in index.shape)]]
+    rows[axis] = index
+    np.add.at(y, tuple(rows), x)
+    return y
+
+
+def index_add(g, index, shape):
+    """Zeros of `shape`, to which g is added at `[index]`; a repeated integer index adds up."""
+    y = np.zeros(shape, dtype=g.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(i, np.ndarray) and i.dtype.kind != "b" for i in parts):
+        np.add.at(y, index, g)
+    else:  # slices, integers and masks reach every element at most once
+        y[index] = g
+    return y

@@ -1,0 +1,93 @@
+"""The fully connected layer, and the layers that only rearrange."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import functions as F
+from ..backend import default_device, get_backend
+from ..backend import device as as_device
+from ..backend.dtypes import as_dtype
+from ..modes import mode
+from ..tensor import Parameter, Tensor
+from . import functional, init
+from .checks import positive
+from .module import Module
+
+
+def new_parameter(shape, device=None, dtype=None) -> Parameter:
+    """A Parameter whose values are still to be set."""
+    where = default_device() if device is None else as_device(device)
+    dtype = mode.dtype if dtype is None else as_dtype(dtype)
+    return Parameter(get_backend(where).from_host(np.empty(shape, dtype.dtype), where))
+
+
+def reset_weight_and_bias(weight: Parameter, bias: Parameter | None) -> None:
+    """Both uniform in +-1/sqrt(fan_in), the default of Linear and of the convolutions."""
+    init.kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        bound = 1 / math.sqrt(math.prod(weight.array.shape[1:]))
+        init.uniform_(bias, -bound, bound)
+
+
+class Linear(Module):
+    """y = x W^T + b.
+
+    Parameters: weight (out_features, in_features) and bias (out_features), uniform in +-1/sqrt(in_features).
+    Shape: (..., in_features) to (..., out_features).
+
+    >>> Linear(20, 30)(F.zeros(128, 20)).shape
+    minidl.Size([128, 30])
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None) -> None:
+        super().__init__()
+        positive("Linear", in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = new_parameter((out_features, in_features), device, dtype)
+        self.register_parameter("bias", new_parameter((out_features,), device, dtype) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new values for weight and bias."""
+        reset_weight_and_bias(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """x W^T + b."""
+        return functional.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The sizes, and whether there is a bias."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Identity(Module):
+    """y = x, whatever the arguments: a layer that is not there."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input itself."""
+        return input
+
+
+class Flatten(Module):
+    """The dimensions start_dim ... end_dim as one.
+
+    Shape: (N, C, H, W) to (N, C H W) by default.
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input with these dimensions as one."""
+        return F.flatten(input, self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        """The two dimensions."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -1,0 +1,379 @@
+"""The base of all optimizers: parameter groups, decay, state and its files. A rule adds only its update equations.
+
+It also carries optimizers written for PyTorch's base class, which override `step` and use `param_groups` and `state`.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+from ..modes import enable_grad
+from ..tensor import Handle, Tensor, describe, wrap
+from .flat import RETRY, Layout, fitted, number
+
+_PLAIN = frozenset((float, int, bool, str, type(None)))
+
+
+class _Required:
+    """Stands for the default of a hyperparameter that has none."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
+
+
+def _hooked(step: Callable) -> Callable:
+    """`step` with the optimizer's hooks around it, once, even if it calls its base class's step."""
+
+    @functools.wraps(step)
+    def call(*args, **kwargs):
+        self = args[0]
+        if self._stepping:
+            return step(*args, **kwargs)
+        self._stepping = True
+        try:
+            for hook in list(self._pre_hooks.values()):
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    if not (isinstance(changed, tuple) and len(changed) == 2):
+                        raise RuntimeError(
+                            f"{type(self).__name__}.step: a pre-hook must return None or (args, kwargs), got {changed!r}"
+                        )
+                    args, kwargs = changed
+            result = step(*args, **kwargs)
+            for hook in list(self._post_hooks.values()):
+                hook(self, args, kwargs)
+        finally:
+            self._stepping = False
+        return result
+
+    return call
+
+
+class Optimizer:
+    """Changes parameters by their gradients; the base class of the rules, with the interface of PyTorch's.
+
+    params: the Tensors to optimize, or (name, Tensor) pairs, or dicts with "params" and the hyperparameters of that group;
+    in an order that is the same in every run (so no set). defaults: the hyperparameters of groups that do not say.
+
+    A rule is a constructor and two methods on arrays; a step is one call of `update` for each slice of the parameters:
+
+    >>> class SignSGD(Optimizer):
+    ...     '''p <- p - lr sign(g)'''
+    ...     def __init__(self, params, lr=1e-3, weight_decay=0, *, maximize=False):
+    ...         super().__init__(params, dict(lr=lr, weight_decay=weight_decay, maximize=maximize))
+    ...
+    ...     def update(self, p, g, state, h):
+    ...         p -= h.lr * backend_of(p).sign(g)
+    >>> import numpy as np
+    >>> from minidl.backend import backend_of
+    >>> from minidl.tensor import Parameter, Tensor
+    >>> w = Parameter(np.array([1.0, 2.0]))
+    >>> w.grad = Tensor(np.array([0.3, -4.0]))
+    >>> SignSGD([w], lr=0.5).step(); w.array
+    array([0.5, 2.5])
+
+    An optimizer that overrides `step` does everything itself; `state[p]` is then whatever it puts there.
+    """
+
+    elementwise = True  # False: update needs whole tensors in their own shape (a norm, a matrix product)
+    counted = True  # False: no "step" in the state; h.step is 1 when the state is new, and 2 from then on
+    decay = "gradient"  # weight_decay: "gradient" g + wd p, "decoupled" p (1 - lr wd), "own" the rule's own affair
+    state_keys: dict[str, str] = {}  # the paper's name of a state array -> PyTorch's, where they differ
+    bounds: dict[str, tuple[float, float]] = {  # low <= hyperparameter < high; all others must be finite
+        "lr": (0, math.inf), "weight_decay": (0, math.inf), "eps": (0, math.inf), "momentum": (0, math.inf), "betas": (0, 1)
+    }  # fmt: skip
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__:
+            cls.step = _hooked(cls.step)  # type: ignore[method-assign]
+
+    defaults: dict[str, Any]
+    param_groups: list[dict[str, Any]]
+    state: defaultdict[Any, dict[str, Any]]
+
+    def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
+        self.defaults, self.param_groups, self.state = defaults, [], defaultdict(dict)
+        self._reset()
+        name = type(self).__name__
+        if isinstance(params, Tensor):
+            raise TypeError(f"{name}: params must be an iterable of Tensors or dicts, got one Tensor; write [w]")
+        if isinstance(params, (set, frozenset)):
+            raise TypeError(f"{name}: params is a set, whose order changes from run to run; use a list")
+        groups = list(params)
+        if not groups:
+            raise ValueError(f"{name}: got an empty parameter list")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    # the rule
+    def init(self, p, h: SimpleNamespace) -> dict[str, Any]:
+        """The state of parameter p (an array) before its first step: arrays, and numbers that `advance` keeps up to date.
+
+        Which entries there are may depend on whether a hyperparameter is set, not on its size.
+        """
+        return {}
+
+    def advance(self, state: dict[str, float], h: SimpleNamespace) -> None:
+        """Bring the numbers in the state up to date, once a step, before `update`; `state` has no arrays here."""
+
+    def update(self, p, g, state: dict[str, Any], h: SimpleNamespace) -> None:
+        """Change the array p and the arrays in `state` in place, by the gradient g, which must not be written to.
+
+        h has the group's hyperparameters, and `h.step`, an int that is 1 at the first step. Scalars are Python floats, so
+        what is computed from them alone is in double precision. Only operators and names of `backend_of(p)` may be used,
+        and array values must not decide what is done.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither update(p, g, state, h) nor step(closure)")
+
+    def check(self, group: dict[str, Any]) -> None:
+        """Raise unless the hyperparameters of a group make sense; a rule with more to say extends this."""
+        name = type(self).__name__
+        for key, value in group.items():
+            low, high = self.bounds.get(key, (-math.inf, math.inf))
+            limits = (f" >= {low}" if low > -math.inf else "") + (f" and < {high}" if high < math.inf else "")
+            several = isinstance(value, (tuple, list))
+            for i, x in enumerate(value if several else (value,)):
+                what = f"{key}[{i}]" if several else key
+                if isinstance(x, Tensor) and key != "params":
+                    if x.array.size != 1:
+                        raise ValueError(f"{name}: {what} must be a number, or a Tensor with one element, got {describe(x.array)}")
+                    x = x.item()
+                x = _plain(x) if key != "params" else None
+                if isinstance(x, (int, float)):
+                    if not (low <= x < high and math.isfinite(x)):
+                        raise ValueError(f"{name}: {what} must be a finite number{limits}, got {x}")
+                elif key in self.bounds:
+                    raise TypeError(f"{name}: {what} must be a number, got {x!r}")
+        for key in ("capturable", "differentiable"):
+            if group.get(key):
+                raise NotImplementedError(f"{type(self).__name__}: {key}=True is not supported")
+
+    @property
+    def _is_rule(self) -> bool:
+        return type(self).update is not Optimizer.update
+
+    # PyTorch's interface
+    @_hooked
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters that have a gradient; the others, and their state, stay as they are.
+
+        closure: computes the loss and its gradients anew; its result is returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for i, group in enumerate(self.param_groups):
+            layout, retry = self._layouts.get(i), RETRY
+            if layout is None or not layout.is_current(group["params"]):
+                if layout is not None and layout.steps == layout.retry:
+                    retry = 2 * layout.retry
+                layout = self._layouts[i] = None  # let go of the memory, so that the parameters are free to move
+                layout = self._layouts[i] = Layout(group["params"], self, retry)
+            layout.update(self, _hyperparameters(group))
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or with set_to_none=False make them zero."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    if p.grad.requires_grad:
+                        p.grad = p.grad.detach()
+                    p.grad.write(0)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group: {"params": ..., and hyperparameters that shall differ from the defaults}."""
+        name = type(self).__name__
+        if not isinstance(param_group, dict):
+            raise TypeError(f"{name}: a parameter group must be a dict, got {type(param_group).__name__}")
+        group, params = dict(param_group), param_group["params"]
+        if isinstance(params, (set, frozenset)):
+            raise TypeError(f"{name}: the params of a group are a set, whose order changes from run to run; use a list")
+        params = [params] if isinstance(params, Tensor) else list(params)
+        names = [p[0] for p in params if isinstance(p, tuple)]
+        if names and len(names) != len(params):
+            raise ValueError(f"{name}: either all parameters have names or none; {len(names)} of {len(params)} have")
+        if names:
+            group["param_names"], params = names, [p[1] for p in params]
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{name}: can only optimize Tensors, got {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError(f"{name}: can't optimize a non-leaf Tensor ({describe(p.array)}, from {p.grad_fn!r})")
+        group["params"] = params
+        for key, value in self.defaults.items():
+            if group.setdefault(key, value) is required:
+                raise ValueError(f"{name}: a parameter group does not say its {key}, which has no default")
+        for other in self.param_groups:
+            if ("param_names" in other) != ("param_names" in group):
+                raise ValueError(f"{name}: either all groups have parameter names or none")
+        seen = {p for other in self.param_groups for p in other["params"]}
+        for i, p in enumerate(params):
+            if p in seen:
+                which = f"'{names[i]}'" if names else f"{i} of group {len(self.param_groups)}, {describe(p.array)},"
+                raise ValueError(f"{name}: parameter {which} appears more than once")
+            seen.add(p)
+        if self._is_rule:
+            self.check(group)
+        self.param_groups.append(group)
+
+    def register_step_pre_hook(self, hook: Callable) -> Handle:
+        """Call `hook(optimizer, args, kwargs)` before every step; it may return other (args, kwargs)."""
+        return Handle(self._pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable) -> Handle:
+        """Call `hook(optimizer, args, kwargs)` after every step."""
+        return Handle(self._post_hooks, hook)
+
+    # files
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` takes, in PyTorch's form: parameters are numbered through all groups.
+
+        The Tensors are the live ones: copy.deepcopy it to keep it.
+        """
+        numbers: dict[Tensor, int] = {}
+        groups = []
+        for group in self.param_groups:
+            start = len(numbers)
+            numbers.update(zip(group["params"], range(start, start + len(group["params"])), strict=True))
+            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[p] for p in group["params"]]})
+        state = {numbers.get(k, k) if isinstance(k, Tensor) else k: copy.copy(v) for k, v in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over hyperparameters and state (copied, in each parameter's dtype and on its device).
+
+        Groups and parameters are matched by position. If anything does not fit, a ValueError lists it all, and nothing is
+        changed.
+        """
+        saved, groups = state_dict["param_groups"], self.param_groups
+        sizes, expected = [len(g["params"]) for g in saved], [len(g["params"]) for g in groups]
+        where = f"{type(self).__name__}.load_state_dict"
+        if sizes != expected:
+            raise ValueError(f"{where}: the groups have {sizes} parameters, expected {expected}")
+        new_groups = [self._merged(i, group, other) for i, (group, other) in enumerate(zip(groups, saved, strict=True))]
+        state: dict[Any, Any] = {}
+        problems: list[str] = []
+        left = dict(state_dict["state"])
+        for group, other in zip(new_groups, saved, strict=True):
+            for p, number in zip(group["params"], other["params"], strict=True):
+                if number in left:
+                    entries = left.pop(number)
+                    example = self._example(p, group)
+                    problems += [f"parameter {number}: {what}" for what in self._misfits(p, entries, example)]
+                    state[p] = entries, example
+        if problems:
+            raise ValueError(f"{where}: the state does not fit\n  " + "\n  ".join(problems))
+        self.state = defaultdict(dict, copy.deepcopy(left))
+        for p, (entries, example) in state.items():
+            self.state[p] = {k: self._loaded(p, k, v, example) for k, v in entries.items() if v is not None}
+        for group, new in zip(groups, new_groups, strict=True):
+            group.update(new)
+        self._layouts.clear()
+
+    def _merged(self, i: int, group: dict, saved: dict) -> dict:
+        """The group with the saved hyperparameters; flags that came in with a later version keep their value."""
+        new = {**group, **copy.deepcopy({k: v for k, v in saved.items() if k != "params"})}
+        for key, value in self.defaults.items():
+            if key not in saved and value is not None and not isinstance(value, bool):
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: group {i} has no '{key}'; is it of another rule? "
+                    f"It has {sorted(k for k in saved if k != 'params')}"
+                )
+            if isinstance(value, tuple):
+                new[key] = tuple(new[key])
+        if self._is_rule:
+            self.check(new)
+        return new
+
+    def _example(self, p: Tensor, group: dict) -> dict[str, Any] | None:
+        """The state that p would have after its first step in the group, by PyTorch's keys; None: nobody knows."""
+        if not self._is_rule:
+            return None
+        example = self.init(p.array, _hyperparameters(group))
+        known = {self.state_keys.get(name, name): value for name, value in example.items()}
+        return {**known, "step": 0.0} if self.counted else known
+
+    def _misfits(self, p: Tensor, entries: dict, example: dict | None) -> list[str]:
+        if example is None:  # another's rule: all that can be said is what it has itself
+            example = {k: v.array for k, v in self.state.get(p, {}).items() if isinstance(v, Tensor) and k in entries}
+        else:
+            known = {*example, *self.state_keys.values()}
+            unknown = [f"has '{k}', {type(self).__name__} has {sorted(known) or 'no state'}" for k in entries if k not in known]
+            missing = [f"has no '{k}'" for k in example if k not in entries]
+            if unknown or missing:
+                return unknown + missing
+        shapes = {k: (_shape(entries[k]), _shape(v)) for k, v in example.items() if entries[k] is not None}
+        return [f"'{k}' has shape {found}, expected {shape}" for k, (found, shape) in shapes.items() if found != shape]
+
+    def _loaded(self, p: Tensor, key: str, value, example: dict | None = None):
+        """A copy of a saved state entry, in the dtype and on the device it must have beside p."""
+        like = (example or {}).get(key)
+        if isinstance(like, (int, float)):
+            return number(key, value)
+        if like is not None:
+            return wrap(fitted(self, key, value, like.shape, like.dtype, p.array))
+        if isinstance(value, Tensor) and key != "step":
+            a = value.array
+            return wrap(fitted(self, key, a, a.shape, p.array.dtype if a.dtype.kind == "f" else a.dtype, p.array))
+        if isinstance(value, dict):
+            return {k: self._loaded(p, k, v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)([self._loaded(p, key, v) for v in value])
+        return copy.deepcopy(value)
+
+    # copies, pickles, words
+    def __getstate__(self) -> dict[str, Any]:
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._layouts: dict[int, Layout | None] = {}
+        self._pre_hooks: dict[int, Callable] = {}
+        self._post_hooks: dict[int, Callable] = {}
+        self._stepping = False
+
+    def __repr__(self) -> str:
+        text = f"{type(self).__name__} ("
+        for i, group in enumerate(self.param_groups):
+            text += f"\nParameter Group {i}\n"
+            text += "".join([f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params"])
+        return text + ")"
+
+
+def _plain(value):
+    """A hyperparameter as a plain Python value; a Tensor or a NumPy number as the number in it."""
+    if value.__class__ in _PLAIN:
+        return value
+    if isinstance(value, Tensor) or hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return tuple([_plain(v) for v in value])
+    return value
+
+
+def _hyperparameters(group: dict[str, Any]) -> SimpleNamespace:
+    """A group's hyperparameters as attributes."""
+    h = SimpleNamespace()
+    h.__dict__.update([(k, v if v.__class__ in _PLAIN else _plain(v)) for k, v in group.items() if k != "params"])
+    return h
+
+
+def _shape(value) -> tuple[int, ...]:
+    return tuple(getattr(value, "shape", ()))

@@ -1,0 +1,98 @@
+"""Learning curves as a PNG picture, drawn by matplotlib without a display and without touching its global state."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+from ..serialization import write_file
+
+# colours that people with any colour vision can tell apart (Okabe and Ito, 2008)
+_TRAIN, _TEST, _LR = "#0072b2", "#d55e00", "#009e73"
+_INK, _GREY, _GRID = "#1a1a1a", "#5a5a5a", "#e3e3e3"
+
+
+def draw_curves(records: Sequence[Mapping[str, float]], path: str | os.PathLike, title: str = "") -> None:
+    """Draw loss, accuracy and learning rate of each epoch, and write the picture whole or not at all.
+
+    records: one mapping an epoch with `epoch`, `train_loss`, `test_loss`, `train_accuracy`, `test_accuracy` (0 ... 1)
+    and `lr`; there may be none.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        OSError: the picture cannot be written.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context({"font.size": 10, "axes.edgecolor": _GREY, "svg.hashsalt": "minidl"}):
+        figure = Figure(figsize=(12, 4.2), dpi=120, layout="constrained", facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        if title:
+            figure.suptitle(title, fontsize=11.5, color=_INK, x=0.012, ha="left")
+        left, middle, right = figure.subplots(1, 3)
+        epochs = [row["epoch"] for row in records]
+        _panel(left, "loss (cross-entropy)", epochs)
+        _lines(left, epochs, [r["train_loss"] for r in records], [r["test_loss"] for r in records], "{:.4f}")
+        _logarithmic(left, [r[key] for r in records for key in ("train_loss", "test_loss")])
+        _panel(middle, "accuracy in %", epochs)
+        accuracies = [[100 * r[key] for r in records] for key in ("train_accuracy", "test_accuracy")]
+        _lines(middle, epochs, *accuracies, "{:.2f} %")
+        _percentages(middle, [a for series in accuracies for a in series])
+        _panel(right, "learning rate", epochs)
+        right.plot(epochs, [r["lr"] for r in records], color=_LR, **_style(epochs))
+        right.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+        right.set_ylim(bottom=0)
+        stream = io.BytesIO()
+        canvas.print_png(stream, metadata={"Software": "minidl"})
+    write_file(path, stream.getvalue())
+
+
+def _style(epochs: Sequence[float]) -> dict:
+    """Dots where there are few points, so that a single epoch is visible at all."""
+    return {"linewidth": 1.8, "marker": "o" if len(epochs) <= 30 else None, "markersize": 3.2, "clip_on": False, "zorder": 3}
+
+
+def _panel(axes, title: str, epochs: Sequence[float]) -> None:
+    axes.set_title(title, loc="left", fontsize=10.5, color=_INK)
+    axes.set_xlabel("epoch", color=_GREY)
+    axes.grid(True, color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=_GREY, length=3)
+    axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
+    if epochs:
+        axes.set_xlim(min(1, epochs[0]) - (0.5 if len(epochs) == 1 else 0), max(epochs) + (0.5 if len(epochs) == 1 else 0))
+    else:
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "no epoch finished", transform=axes.transAxes, ha="center", color=_GREY)
+
+
+def _lines(axes, epochs, train, test, form: str) -> None:
+    """Training and test in one panel, with their last values in the legend."""
+    for label, values, colour in (("train", train, _TRAIN), ("test", test, _TEST)):
+        if any(math.isfinite(v) for v in values):
+            axes.plot(epochs, values, color=colour, label=f"{label}  {form.format(values[-1])}", **_style(epochs))
+    if axes.lines:
+        axes.legend(frameon=False, loc="best", labelcolor=_INK)
+
+
+def _logarithmic(axes, values: Sequence[float]) -> None:
+    """A logarithmic scale where the values span more than a decade, else one from 0."""
+    finite = [v for v in values if math.isfinite(v)]
+    if finite and min(finite) > 0 and max(finite) > 10 * min(finite):
+        axes.set_yscale("log")
+        axes.set_title(axes.get_title(loc="left") + ", logarithmic", loc="left", fontsize=10.5, color=_INK)
+    elif finite:
+        axes.set_ylim(bottom=0)
+
+
+def _percentages(axes, values: Sequence[float]) -> None:
+    """The upper end at 100 %, the lower one where the values begin: the last percents are what matters."""
+    finite = [v for v in values if math.isfinite(v)]
+    if finite:
+        low = min(finite)
+        axes.set_ylim(max(0.0, low - 0.05 * (100 - low) - 0.1), 100)

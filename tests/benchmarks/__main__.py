@@ -1,0 +1,111 @@
+"""`python -m tests.benchmarks [--against torch] [--write docs/performance.md]`: all benchmarks, as one Markdown page.
+
+Every figure is taken in processes of their own, the frameworks alternating, and the median of the rounds is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def run(module: str, framework: str) -> dict:
+    """The JSON that one benchmark prints for one framework, in a fresh process with two threads."""
+    environment = dict(os.environ, OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="2", MKL_NUM_THREADS="2")
+    command = [sys.executable, "-m", f"tests.benchmarks.{module}", framework]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+
+
+def seconds_to_import(name: str) -> float:
+    """Wall-clock seconds of `python -c "import name"`, less those of an empty program."""
+
+    def once(code: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - start
+
+    return min(once(f"import {name}") for _ in range(5)) - min(once("pass") for _ in range(5))
+
+
+def machine() -> str:
+    """One line on where the figures were taken."""
+    import numpy
+
+    model = next(
+        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return (
+        f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, NumPy {numpy.__version__} "
+        f"({blas['name']} {blas['version']}); 2 threads"
+    )
+
+
+def per_op(rival: str | None, rounds: int) -> list[str]:
+    """A table of microseconds per op."""
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(run("per_op", "minidl"))
+        if rival:
+            theirs.append(run("per_op", rival))
+    lines = ["| op (size) | forward | and backward |" + (f" {rival} forward | and backward | ratio |" if rival else "")]
+    lines.append("|---|---|---|" + ("---|---|---|" if rival else ""))
+    ratios = []
+    for name in ours[0]:
+        f, b = (statistics.median(r[name][i] for r in ours) for i in (0, 1))
+        line = f"| {name} | {f:.1f} | {b:.1f} |"
+        if rival:
+            tf, tb = (statistics.median(r[name][i] for r in theirs) for i in (0, 1))
+            ratios.append(tb / b)
+            line += f" {tf:.1f} | {tb:.1f} | {tb / b:.2f} |"
+        lines.append(line)
+    if ratios:
+        mean = math.exp(statistics.fmean(map(math.log, ratios)))
+        slower = sum(r < 1 for r in ratios)
+        lines.insert(0, f"{rival}'s time over ours, forward and backward: geometric mean {mean:.2f}, "
+                     f"smallest {min(ratios):.2f}; {slower} of {len(ratios)} below 1.\n")  # fmt: skip
+    return lines
+
+
+def page(rival: str | None, rounds: int) -> str:
+    """The whole page."""
+    numpy, minidl = seconds_to_import("numpy"), seconds_to_import("minidl")
+    text = ["# Performance", "", machine() + ".", "", "Made by `python -m tests.benchmarks"
+            + (f" --against {rival}" if rival else "") + "`.", "", "## Import", ""]  # fmt: skip
+    text += [f"`import minidl` takes {minidl:.2f} s, of which `import numpy` {numpy:.2f} s."]
+    if rival:
+        text[-1] += f" `import {rival}` takes {seconds_to_import(rival):.2f} s."
+    text += ["", "## Memory", "", "Megabytes of resident memory."]
+    text += ["", "| | minidl |" + (f" {rival} |" if rival else ""), "|---|---|" + ("---|" if rival else "")]
+    ours, theirs = run("memory", "minidl"), run("memory", rival) if rival else {}
+    for name, value in ours.items():
+        text.append(f"| {name} | {value:.1f} |" + (f" {theirs[name]:.1f} |" if rival else ""))
+    text += ["", "## Time per op", "", "Microseconds through the public face, random inputs of n x n elements.", ""]
+    return "\n".join(text + per_op(rival, rounds)) + "\n"
+
+
+def main() -> None:
+    """Parse the command line, measure, print or write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--against", metavar="torch", help="the framework to measure beside minidl, if it is installed")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each framework is measured (default 3)")
+    parser.add_argument("--write", type=Path, help="write the page to this file instead of printing it")
+    arguments = parser.parse_args()
+    text = page(arguments.against, arguments.rounds)
+    if arguments.write:
+        arguments.write.write_text(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

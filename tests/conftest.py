@@ -1,0 +1,84 @@
+"""What all tests share: the array type they run on (`where`), the stand-in for CuPy, and the seed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+
+
+def _has_gpu() -> bool:
+    try:
+        return importlib.import_module("cupy").cuda.runtime.getDeviceCount() > 0
+    except Exception:  # not installed, no driver, no device: whatever it is, there is no GPU to test on
+        return False
+
+
+REAL_GPU = _has_gpu()
+if not REAL_GPU:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]:
+        del sys.modules[name]
+    importlib.import_module("standin").install()  # before minidl's CUDA backend looks for CuPy
+
+import minidl  # noqa: E402
+from minidl.backend import get_backend  # noqa: E402
+
+
+class Where:
+    """One array type: how a test makes arrays and Tensors of it, and gets them back."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.backend = name, get_backend(name)
+        self.type = self.backend.array_type
+
+    def array(self, values, dtype=None):
+        """A new array of this type."""
+        return self.backend.from_host(np.array(values, dtype=dtype, copy=True))
+
+    def tensor(self, values, dtype=None, requires_grad: bool = False) -> minidl.Tensor:
+        """A new Tensor; of Python numbers in float64, unless said otherwise."""
+        return minidl.Tensor(self.array(values, dtype), requires_grad=requires_grad)
+
+    def leaf(self, values, dtype=np.float64) -> minidl.Tensor:
+        """A new Tensor that requires a gradient."""
+        return self.tensor(values, dtype, True)
+
+    def native(self, x):
+        """x with all NumPy arrays in it (also in tuples and dicts) made arrays of this type."""
+        if isinstance(x, np.ndarray):
+            return self.array(x)
+        if isinstance(x, dict):
+            return {key: self.native(value) for key, value in x.items()}
+        return tuple([self.native(v) for v in x]) if isinstance(x, tuple) else x
+
+    def host(self, x) -> np.ndarray:
+        """The values as a NumPy array."""
+        array = x.array if isinstance(x, minidl.Tensor) else x
+        assert type(array) is self.type, f"expected {self.type}, got {type(array)}"
+        return self.backend.to_host(array)
+
+    def __repr__(self) -> str:
+        return f"Where({self.name!r})"
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def where(request) -> Where:
+    """Each array type in turn: NumPy's, and CuPy's (its strict stand-in where there is no GPU)."""
+    return Where(request.param)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """NumPy's generator for inputs, the same for every test."""
+    return np.random.default_rng(20)
+
+
+@pytest.fixture(autouse=True)
+def _same_start():
+    """Every test starts from seed 0 and leaves this thread's modes as it found them."""
+    minidl.manual_seed(0)
+    yield
+    assert minidl.is_grad_enabled() and not minidl.is_inference_mode_enabled(), "a test left a mode switched"
+    assert minidl.get_default_dtype() == minidl.float32, "a test left the default dtype changed"

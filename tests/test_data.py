@@ -1,0 +1,748 @@
+"""Data sets, samplers, collation, transforms, the loader: PyTorch's behaviour, and batches equal to single samples."""
+
+from __future__ import annotations
+
+import collections
+import copy
+import gc
+import inspect
+import json
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    ImageDataset,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    default_collate,
+    default_convert,
+    random_split,
+)
+from minidl.data.transforms import Compose, Lambda, Normalize, ToTensor, vectorised
+
+Point = collections.namedtuple("Point", ["x", "y"])
+
+
+class Squares(Dataset):
+    """A data set as people write them; counts what is asked of it."""
+
+    def __init__(self, n=10):
+        self.n, self.asked = n, []
+
+    def __getitem__(self, index):
+        if not 0 <= index < self.n:
+            raise IndexError(index)
+        self.asked.append(index)
+        return np.full(2, index, dtype=np.float32), index**2
+
+    def __len__(self):
+        return self.n
+
+
+class Count(IterableDataset):
+    def __init__(self, n):
+        self.n = n
+
+    def __iter__(self):
+        return iter(range(self.n))
+
+
+def images(n=20, channels=None):
+    """An ImageDataset with made-up pixels."""
+    g = minidl.Generator(5)
+    shape = (n, 5, 4) if channels is None else (n, 5, 4, channels)
+    return ImageDataset(g.integers(0, 256, shape).astype(np.uint8), g.integers(0, 10, (n,)), list("abcdefghij"))
+
+
+def same(a, b):
+    """Whether two batches agree: structure, dtypes, shapes and every bit."""
+    if isinstance(a, minidl.Tensor):
+        a, b = a.array, b.array
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(same(u, v) for u, v in zip(a, b, strict=True))
+    return type(a) is type(b) and a == b
+
+
+def values(loader):
+    """The batches of one pass over a loader of numbers, as lists."""
+    return [b.tolist() for b in loader]
+
+
+# ------------------------------------------------------------------------------------------------------ collation
+@pytest.mark.parametrize(
+    ("samples", "expected", "dtype"),
+    [
+        ([1, 2], [1, 2], "int64"),
+        ([True, False], [True, False], "bool"),
+        ([1.5, 2.0], [1.5, 2.0], "float64"),
+        ([1.5, 2], [1.5, 2.0], "float64"),
+        ([1, 2.5], [1.0, 2.5], "float32"),
+        ([np.float32(1), np.float32(2)], [1.0, 2.0], "float32"),
+        ([np.uint8(3), np.uint8(4)], [3, 4], "uint8"),
+        ([np.ones(2), np.zeros(2)], [[1.0, 1.0], [0.0, 0.0]], "float64"),
+        ([minidl.tensor([1, 2]), minidl.tensor([3, 4])], [[1, 2], [3, 4]], "int64"),
+        ([minidl.tensor(1), minidl.tensor(1.5)], [1.0, 1.5], "float32"),
+        ([np.array(1), np.array(2)], [1, 2], "int64"),
+    ],
+)
+def test_collate_gives_pytorchs_dtypes(samples, expected, dtype):
+    batch = default_collate(samples)
+    assert isinstance(batch, minidl.Tensor)
+    assert batch.array.dtype == dtype and batch.tolist() == expected
+
+
+def test_collate_goes_into_containers():
+    assert default_collate(["a", "b"]) == ["a", "b"] and default_collate([b"x"]) == [b"x"]
+    names, numbers = default_collate([("a", 1), ("b", 2)])
+    assert names == ("a", "b") and numbers.tolist() == [1, 2]
+    assert isinstance(default_collate([(1, 2), (3, 4)]), list)
+    assert [t.tolist() for t in default_collate([[1, 2], [3, 4]])] == [[1, 3], [2, 4]]
+    point = default_collate([Point(1, 2.0), Point(3, 4.0)])
+    assert type(point) is Point and point.x.tolist() == [1, 3] and point.y.array.dtype == np.float64
+    nested = default_collate([{"x": np.ones(2), "m": {"k": 1}}, {"x": np.ones(2), "m": {"k": 2}}])
+    assert nested["x"].shape == (2, 2) and nested["m"]["k"].tolist() == [1, 2]
+    ordered = default_collate([collections.OrderedDict(b=1, a=2)])
+    assert type(ordered) is collections.OrderedDict and list(ordered) == ["b", "a"]
+    assert [t.tolist() for t in default_collate([range(2), range(2)])] == [[0, 0], [1, 1]]
+
+
+def test_collate_keeps_the_graph():
+    x = minidl.tensor([1.0, 2.0], requires_grad=True)
+    default_collate([x, x]).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("samples", "error", "message"),
+    [
+        ([None, None], TypeError, "got NoneType"),
+        ([np.zeros(2), np.zeros(3)], RuntimeError, r"got \(2,\) at position 0 .* \(3,\) at position 1"),
+        ([[1, 2], [3]], RuntimeError, "equal size; got 2 at position 0 of the batch and 1 at position 1"),
+        ([{"a": 1}, {"b": 1}], KeyError, "position 1 of the batch has no 'a'"),
+        ([1, "a"], TypeError, "one is a str"),
+        ([(1,), 1], TypeError, "one is a int"),
+        ([np.zeros(2), 3], TypeError, "one is a int"),
+        ([2**70, 1], ValueError, "does not fit int64"),
+        ([np.array(["a"])], TypeError, "dtype <U1"),
+        ([], ValueError, "the batch is empty"),
+    ],
+)
+def test_collate_refuses(samples, error, message):
+    with pytest.raises(error, match=message):
+        default_collate(samples)
+
+
+def test_convert():
+    out = default_convert({"x": np.ones(2), "n": 1, "s": "a", "p": Point(np.zeros(1), 2), "l": [np.float32(1)]})
+    assert isinstance(out["x"], minidl.Tensor) and out["n"] == 1 and out["s"] == "a"
+    assert type(out["p"]) is Point and isinstance(out["p"].x, minidl.Tensor) and out["p"].y == 2
+    assert isinstance(out["l"][0], minidl.Tensor) and out["l"][0].dtype == minidl.float32
+    words = np.array(["a"])
+    assert default_convert(words) is words
+
+
+# ------------------------------------------------------------------------------------------------------- data sets
+def test_tensor_dataset():
+    x, y = minidl.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.arange(3)
+    data = TensorDataset(x, y)
+    assert len(data) == 3 and data.tensors[0] is x
+    row, label = data[1]
+    assert row.tolist() == [3.0, 4.0] and label.item() == 1 and label.dtype == minidl.int64
+    assert data[-1][1].item() == 2 and data[0:2][0].shape == (2, 2)
+    assert [label.item() for _, label in data] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: TensorDataset(), ValueError, "at least one"),
+        (lambda: TensorDataset(np.zeros(3), np.zeros(2)), ValueError, r"size mismatch .*\(3,\), \(2,\)"),
+        (lambda: TensorDataset(np.array(1.0)), ValueError, "position 0 has no dimensions"),
+        (lambda: TensorDataset(np.zeros(2), [1, 2]), TypeError, "got list at position 1"),
+        (lambda: Dataset()[0], NotImplementedError, "must define __getitem__"),
+        (lambda: iter(IterableDataset()), NotImplementedError, "must define __iter__"),
+        (lambda: iter(Sampler()), NotImplementedError, "must define __iter__"),
+        (lambda: ImageDataset(np.zeros((2, 3)), np.zeros(2), "a"), ValueError, r"got \(2, 3\) and \(2,\)"),
+        (lambda: ImageDataset(np.zeros((2, 3, 3)), np.zeros(3), "a"), ValueError, r"\(2, 3, 3\) and \(3,\)"),
+        (lambda: ImageDataset(np.zeros((1, 2, 2)), np.zeros(1), "a", 3), TypeError, "transform .* got int"),
+        (lambda: images(3)[3], IndexError, "index 3 is out of range for 3"),
+        (lambda: images(3)[-4], IndexError, "index -4 is out of range for 3"),
+        (lambda: images(3)[0.5], TypeError, "float"),
+    ],
+)
+def test_data_sets_refuse(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_image_dataset():
+    data = images(6)
+    image, target = data[2]
+    assert isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape == (5, 4) and type(target) is int
+    image[:] = 0
+    assert data.data.array[2].any()  # what a transform does to its image stays out of the data
+    assert len(list(data)) == 6 and data.class_to_idx["b"] == 1
+    data.target_transform = lambda t: -t
+    assert data[2][1] == -target
+    data.transform = ToTensor()
+    x, y = data.tensors()
+    assert x.shape == (6, 1, 5, 4) and y.shape == (6,) and y[2].item() == -target
+    assert "Number of datapoints: 6" in repr(data) and "transform: ToTensor()" in repr(data)
+    data.data, data.targets = data.data[:3], [0, 1, 2]  # people cut data sets down like this
+    assert len(data) == 3 and data[1][1] == -1 and next(iter(DataLoader(data, 3)))[1].tolist() == [0, -1, -2]
+
+
+def test_subset_and_split():
+    data = Squares(10)
+    part = Subset(data, [7, 1, 3])
+    assert len(part) == 3 and part[0][1] == 49 and part[-1][1] == 9
+    assert [y for _, y in part] == [49, 1, 9]
+    minidl.manual_seed(1)
+    a, b = random_split(data, [7, 3])
+    assert sorted([*a.indices, *b.indices]) == list(range(10)) and (len(a), len(b)) == (7, 3)
+    minidl.manual_seed(1)
+    assert random_split(data, [7, 3])[0].indices == a.indices  # the thread's generator decides
+    g = minidl.Generator(3)
+    sizes = [len(p) for p in random_split(data, [0.26, 0.26, 0.48], generator=g)]
+    assert sizes == [3, 3, 4] and g.get_state() == (3, 1)  # 2, 2, 4, and the two that are left go round
+    assert [len(p) for p in random_split(range(10), [0.7, 0.2, 0.1])] == [7, 2, 1]
+    assert [len(p) for p in random_split([], [0, 0])] == [0, 0]
+    with pytest.warns(UserWarning, match="part 1 .* is empty"):
+        random_split(range(2), [0.9, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ([7, 2], "sum to 9, expected 10"),
+        ([0.5, 0.4], "sum to 0.9, expected 10"),
+        ([11, -1], "cannot be negative"),
+        ([2.5, 7.5], "sum to 10.0"),
+    ],
+)
+def test_split_refuses(lengths, message):
+    with pytest.raises(ValueError, match=message):
+        random_split(range(10), lengths)
+
+
+# -------------------------------------------------------------------------------------------------------- samplers
+def test_samplers():
+    assert list(SequentialSampler("abc")) == [0, 1, 2]
+    g = minidl.Generator(2)
+    order = list(RandomSampler(range(50), generator=g))
+    assert sorted(order) == list(range(50)) and order != list(range(50)) and g.get_state() == (2, 1)
+    assert order == minidl.Generator(2).permutation(50).tolist()
+    assert list(RandomSampler(range(50), generator=g)) != order  # the next pass has another order
+    drawn = list(RandomSampler(range(5), replacement=True, num_samples=200, generator=minidl.Generator(0)))
+    assert len(drawn) == 200 and set(drawn) == {0, 1, 2, 3, 4}
+    long = list(RandomSampler(range(4), num_samples=10, generator=minidl.Generator(0)))
+    assert sorted(long[:4]) == sorted(long[4:8]) == [0, 1, 2, 3] and len(long) == 10
+    assert len(RandomSampler(range(9), num_samples=4)) == 4 == len(list(RandomSampler(range(9), num_samples=4)))
+    sub = SubsetRandomSampler([3, 5, 9], generator=minidl.Generator(0))
+    assert sorted(sub) == [3, 5, 9] and len(sub) == 3
+    assert list(BatchSampler(range(7), 3, False)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(BatchSampler(range(7), 3, True)) == [[0, 1, 2], [3, 4, 5]]
+    assert len(BatchSampler(range(7), 3, False)) == 3 and len(BatchSampler(range(7), 3, True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: RandomSampler([]), ValueError, "the data source is empty"),
+        (lambda: RandomSampler([1], num_samples=0), ValueError, "num_samples should be a positive integer, got 0"),
+        (lambda: RandomSampler([1], replacement=1), TypeError, "replacement should be a bool, got 1"),
+        (lambda: RandomSampler([1], generator=3), TypeError, "generator should be a minidl.Generator or None, got int"),
+        (lambda: iter(RandomSampler([], num_samples=2)), ValueError, "empty"),
+        (lambda: BatchSampler([1], 0, False), ValueError, "batch_size should be a positive integer, got 0"),
+        (lambda: BatchSampler([1], True, False), ValueError, "got True"),
+        (lambda: BatchSampler([1], 2, 1), ValueError, "drop_last should be a bool, got 1"),
+    ],
+)
+def test_samplers_refuse(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+# ---------------------------------------------------------------------------------------------------------- loader
+def test_loader_signature_is_pytorchs():
+    names = (
+        "dataset batch_size shuffle sampler batch_sampler num_workers collate_fn pin_memory drop_last timeout "
+        "worker_init_fn multiprocessing_context generator prefetch_factor persistent_workers pin_memory_device "
+        "in_order"
+    )
+    assert list(inspect.signature(DataLoader).parameters) == names.split()
+
+
+def test_loader_batches():
+    loader = DataLoader(range(7), batch_size=3)
+    assert values(loader) == [[0, 1, 2], [3, 4, 5], [6]] == values(loader)
+    assert len(loader) == 3 and loader.batch_size == 3 and len(loader.dataset) == 7
+    assert len(DataLoader(range(7), 3, drop_last=True)) == 2 == len(values(DataLoader(range(7), 3, drop_last=True)))
+    assert values(DataLoader(range(2))) == [[0], [1]]
+    assert list(DataLoader([1, 2], batch_size=None)) == [1, 2]
+    assert values(DataLoader(range(5), sampler=[4, 0, 2], batch_size=2)) == [[4, 0], [2]]
+    assert values(DataLoader(range(5), batch_sampler=[[4, 0], [1]])) == [[4, 0], [1]]
+    assert list(DataLoader(range(4), 2, collate_fn=sum)) == [1, 5]
+    assert values(DataLoader({0: 5, 1: 6}, batch_size=2)) == [[5, 6]]
+    assert values(DataLoader([], batch_size=2)) == [] and len(DataLoader([], batch_size=2)) == 0
+    x, y = next(iter(DataLoader(Squares(), batch_size=4)))
+    assert x.dtype == minidl.float32 and x.shape == (4, 2) and y.dtype == minidl.int64 and y.tolist() == [0, 1, 4, 9]
+    assert isinstance(next(iter(DataLoader(TensorDataset(np.zeros(3)), 2))), list)
+    assert values(DataLoader(np.arange(4), 2)) == [[0, 1], [2, 3]] == values(DataLoader(minidl.arange(4), 2))
+
+
+def test_loader_shuffles_by_its_generator():
+    g = minidl.Generator(4)
+    loader = DataLoader(range(20), batch_size=6, shuffle=True, generator=g)
+    first, second = values(loader), values(loader)
+    assert g.get_state() == (4, 2)  # one draw a pass
+    assert sum(first, []) == minidl.Generator(4).permutation(20).tolist()
+    assert first != second and sorted(sum(second, [])) == list(range(20))
+    iter(loader)
+    assert g.get_state() == (4, 3)  # drawn when the pass begins, not when its first batch is asked for
+    minidl.manual_seed(9)
+    by_default = values(DataLoader(range(20), 20, shuffle=True))
+    assert by_default == [minidl.Generator(9).permutation(20).tolist()]
+
+
+def test_loader_streams():
+    assert values(DataLoader(Count(5), batch_size=2)) == [[0, 1], [2, 3], [4]]
+    assert values(DataLoader(Count(5), batch_size=2, drop_last=True)) == [[0, 1], [2, 3]]
+    assert list(DataLoader(Count(3), batch_size=None)) == [0, 1, 2]
+    with pytest.raises(TypeError, match="has no len"):
+        len(DataLoader(Count(3)))
+
+    class Sized(Count):
+        def __len__(self):
+            return self.n
+
+    assert len(DataLoader(Sized(5), 2)) == 3 and len(DataLoader(Sized(5), 2, drop_last=True)) == 2
+    assert len(DataLoader(Sized(5), None)) == 5
+
+
+def test_loader_accepts_what_concerns_workers_only():
+    loader = DataLoader(
+        range(4), 2, num_workers=3, pin_memory=True, timeout=5, prefetch_factor=4, persistent_workers=True,
+        multiprocessing_context="spawn", pin_memory_device="cuda", in_order=False,
+    )  # fmt: skip
+    assert values(loader) == [[0, 1], [2, 3]] and loader.num_workers == 3 and loader.prefetch_factor == 4
+    assert DataLoader([1], num_workers=1).prefetch_factor == 2 and DataLoader([1]).prefetch_factor is None
+    assert values(DataLoader([1], worker_init_fn=print)) == [[1]]  # never called without workers, as in PyTorch
+    assert minidl.data.get_worker_info() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size should be a positive integer, got 0"),
+        ({"batch_size": -3}, ValueError, "got -3"),
+        ({"batch_size": 2.5}, ValueError, "got 2.5"),
+        ({"drop_last": 1}, ValueError, "drop_last should be a bool"),
+        ({"shuffle": True, "sampler": [0]}, ValueError, "sampler is mutually exclusive with shuffle"),
+        ({"batch_sampler": [[0]], "batch_size": 3}, ValueError, "batch_sampler is mutually exclusive"),
+        ({"batch_sampler": [[0]], "shuffle": True}, ValueError, "batch_sampler is mutually exclusive"),
+        ({"batch_sampler": [[0]], "sampler": [0]}, ValueError, "batch_sampler is mutually exclusive"),
+        ({"batch_sampler": [[0]], "drop_last": True}, ValueError, "batch_sampler is mutually exclusive"),
+        ({"batch_size": None, "drop_last": True}, ValueError, "drop_last cannot be given"),
+        ({"num_workers": -1}, ValueError, "num_workers should be a non-negative integer, got -1"),
+        ({"timeout": -1}, ValueError, "timeout should be a non-negative number"),
+        ({"prefetch_factor": 2}, ValueError, "prefetch_factor=2 needs num_workers > 0"),
+        ({"prefetch_factor": -2, "num_workers": 1}, ValueError, "got -2"),
+        ({"persistent_workers": True}, ValueError, "persistent_workers=True needs num_workers > 0"),
+        ({"multiprocessing_context": "fork"}, ValueError, "needs num_workers > 0"),
+        ({"multiprocessing_context": "fast", "num_workers": 1}, ValueError, "got 'fast'"),
+        ({"multiprocessing_context": 3, "num_workers": 1}, TypeError, "got 3"),
+        ({"worker_init_fn": print, "num_workers": 2}, NotImplementedError, "worker_init_fn with num_workers=2"),
+        ({"worker_init_fn": 3}, TypeError, "worker_init_fn should be callable or None, got int"),
+        ({"collate_fn": 3}, TypeError, "collate_fn should be callable or None, got int"),
+        ({"generator": 3}, TypeError, "generator should be a minidl.Generator or None, got int"),
+        ({"dataset": [], "shuffle": True}, ValueError, "the data source is empty"),
+        ({"dataset": 5}, TypeError, "expected a dataset with __getitem__ .* got int"),
+        ({"dataset": Count(3), "shuffle": True}, ValueError, "IterableDataset .* shuffle cannot be given"),
+        ({"dataset": Count(3), "sampler": [0]}, ValueError, "IterableDataset .* sampler cannot be given"),
+        ({"dataset": Count(3), "batch_sampler": [[0]]}, ValueError, "batch_sampler cannot be given"),
+    ],
+)
+def test_loader_refuses(options, error, message):
+    with pytest.raises(error, match=message):
+        DataLoader(**{"dataset": [1, 2], **options})
+
+
+def test_loader_errors_while_running():
+    loader = DataLoader([1, 2, 3])
+    with pytest.raises(ValueError, match="batch_size cannot be changed once the loader is made"):
+        loader.batch_size = 2
+    with pytest.raises(IndexError, match="index 5 is out of range for 3 samples"):
+        list(DataLoader(TensorDataset(np.zeros(3)), sampler=[0, 5]))
+    with pytest.raises(ValueError, match="the batch is empty"):
+        list(DataLoader([1], batch_sampler=[[]]))
+
+    class Broken(Squares):
+        def __getitem__(self, index):
+            return next(iter([]))
+
+    with pytest.raises(RuntimeError, match="StopIteration came out of Broken"):
+        list(DataLoader(Broken(3)))
+
+
+def test_loader_is_freed_and_copied():
+    loader = DataLoader(Squares(4), batch_size=2)
+    next(iter(loader))
+    assert [y.tolist() for _, y in copy.deepcopy(loader)] == [[0, 1], [4, 9]]
+    assert [y.tolist() for _, y in pickle.loads(pickle.dumps(loader))] == [[0, 1], [4, 9]]
+    gc.collect()
+    gc.disable()
+    try:
+        seen = weakref.ref(loader)
+        del loader
+        assert seen() is None  # no cycle keeps a loader and its data
+    finally:
+        gc.enable()
+
+
+# ------------------------------------------------------------------------------- one gather against sample by sample
+def by_sample(batch):
+    """Collation that the loader cannot replace by a gather."""
+    return default_collate(batch)
+
+
+CASES = {
+    "tensors": lambda: TensorDataset(np.arange(40, dtype=np.float32).reshape(20, 2), np.arange(20)),
+    "one tensor": lambda: TensorDataset(np.arange(20, dtype=np.int16)),
+    "plain images": lambda: images(20),
+    "grey images": lambda: _with(images(20), Compose([ToTensor(), Normalize((0.1307,), (0.3081,))])),
+    "colour images": lambda: _with(images(20, 3), Compose([ToTensor(), Normalize((0.1, 0.2, 0.3), (0.5, 0.6, 0.7))])),
+    "one mean for all": lambda: _with(images(20, 3), Compose([ToTensor(), Normalize(0.5, 0.25, inplace=True)])),
+    "targets changed": lambda: _with(images(20), ToTensor(), lambda t: t / 3),
+    "a part": lambda: Subset(_with(images(20), ToTensor()), list(range(19, -1, -1))),
+    "a part by an array": lambda: Subset(images(25), np.arange(5, 25)),
+    "a part of a part": lambda: Subset(Subset(images(30), range(2, 30)), range(3, 23)),
+}
+
+
+def _with(data, transform, target_transform=None):
+    data.transform, data.target_transform = transform, target_transform
+    return data
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_gather_is_bit_for_bit_what_single_samples_give(name, shuffle, monkeypatch):
+    data = CASES[name]()
+    slow = list(DataLoader(data, 6, shuffle, collate_fn=by_sample, generator=minidl.Generator(1)))
+    inner = data
+    while isinstance(inner, Subset):
+        inner = inner.dataset
+    monkeypatch.setattr(type(inner), "__getitem__", lambda self, index: pytest.fail("went sample by sample"))
+    fast = list(DataLoader(data, 6, shuffle, generator=minidl.Generator(1)))
+    assert len(slow) == len(fast) == 4 and all(same(a, b) for a, b in zip(slow, fast, strict=True))
+
+
+def test_batches_are_made_where_the_data_lies(where):
+    pixels, labels = images(10, 3).data.numpy(), np.arange(10)
+    transform = Compose([ToTensor(), Normalize((0.1, 0.2, 0.3), 0.5)])
+    resident = ImageDataset(where.tensor(pixels), where.tensor(labels), list("abcdefghij"), transform)
+    expected, _ = ImageDataset(pixels, labels, list("abcdefghij"), transform).tensors()
+    for x, y in DataLoader(resident, 4, shuffle=True, generator=minidl.Generator(2)):
+        assert where.host(x).tobytes() == expected.numpy()[where.host(y)].tobytes()
+    data = TensorDataset(where.tensor(labels))
+    assert [where.host(b).tolist() for (b,) in DataLoader(data, 6)] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9]]
+    assert where.host(default_collate([data[3], data[1]])[0]).tolist() == [3, 1]
+    with pytest.raises(IndexError, match="index -11 is out of range for 10 samples"):
+        list(DataLoader(data, sampler=[-11]))
+
+
+def test_negative_and_numpy_indices_gather_alike():
+    data = TensorDataset(np.arange(5))
+    for order in ([-1, 0, -5], [np.int64(2), np.int32(1)], np.array([3, 4])):
+        (x,) = next(iter(DataLoader(data, batch_sampler=[order])))
+        assert x.tolist() == [int(i) % 5 for i in order]
+
+
+def test_what_people_override_is_what_runs():
+    class Doubled(TensorDataset):
+        def __getitem__(self, index):
+            return tuple(2 * t for t in super().__getitem__(index))
+
+    class Again(Doubled):
+        def __getbatch__(self, indices):
+            return [minidl.tensor(indices * 20)]
+
+    class Flipped(ImageDataset):
+        def __getitem__(self, index):
+            image, target = super().__getitem__(index)
+            return image[:, ::-1].copy(), target
+
+    (x,) = next(iter(DataLoader(Doubled(np.arange(3)), 3)))
+    assert x.tolist() == [0, 2, 4]
+    (x,) = next(iter(DataLoader(Subset(Doubled(np.arange(3)), [2, 1]), 2)))
+    assert x.tolist() == [4, 2]
+    (x,) = next(iter(DataLoader(Again(np.arange(3)), 3)))
+    assert x.tolist() == [0, 20, 40]
+    plain = images(3)
+    flipped = Flipped(plain.data, plain.targets, plain.classes)
+    (x, _), (tensors, _) = next(iter(DataLoader(flipped, 3))), flipped.tensors()
+    assert (x.array == plain.data.array[:, :, ::-1]).all() and same(x, tensors)
+
+    class Shifted(ToTensor):
+        def __call__(self, image):
+            return super().__call__(image) + 1
+
+    plain.transform = Compose([Shifted()])
+    x, _ = next(iter(DataLoader(plain, 3)))
+    assert x.array.min() >= 1
+
+    class Listed(Squares):
+        def __getitems__(self, indices):
+            return [100 + i for i in indices]
+
+    assert values(DataLoader(Listed(), 4, drop_last=True)) == [[100, 101, 102, 103], [104, 105, 106, 107]]
+    assert values(DataLoader(Subset(Listed(), [3, 4]), 2)) == [[103, 104]]
+
+
+def test_gradients_reach_the_tensors_of_a_data_set():
+    x = minidl.ones(4, requires_grad=True)
+    for (part,) in DataLoader(TensorDataset(x), 2):
+        (3 * part).sum().backward()
+    assert x.grad.tolist() == [3.0] * 4
+
+
+def test_a_batch_is_nobody_elses_memory():
+    x = np.zeros((4, 2), dtype=np.float32)
+    for (batch,) in DataLoader(TensorDataset(x), 4):
+        batch.array[:] = 1
+    assert not x.any()
+
+
+# -------------------------------------------------------------------------------------------------------- resuming
+def orders():
+    """Loaders over 20 numbers with the kinds of order there are."""
+    g = minidl.Generator
+
+    class Lazy(Sampler):
+        """Draws when it is asked, as samplers written with yield do."""
+
+        def __iter__(self):
+            yield from minidl.default_generator().permutation(20).tolist()
+
+        def __len__(self):
+            return 20
+
+    return {
+        "in order": lambda: DataLoader(range(20), 3),
+        "shuffled by a generator": lambda: DataLoader(range(20), 3, shuffle=True, generator=g(3)),
+        "shuffled by default": lambda: DataLoader(range(20), 3, shuffle=True),
+        "with replacement": lambda: DataLoader(range(20), 3, sampler=RandomSampler(range(20), True, 30, g(8))),
+        "a subset": lambda: DataLoader(range(20), 3, sampler=SubsetRandomSampler(range(4, 20), g(8))),
+        "batches": lambda: DataLoader(range(20), batch_sampler=BatchSampler(RandomSampler(range(20)), 3, True)),
+        "one's own": lambda: DataLoader(range(20), 3, sampler=Lazy(), drop_last=True),
+        "single samples": lambda: DataLoader(range(20), None, shuffle=True, generator=g(3)),
+        "a stream": lambda: DataLoader(Count(20), 3),
+        "a stream of single samples": lambda: DataLoader(Count(20), None),
+        "arrays": lambda: DataLoader(TensorDataset(np.arange(20)), 3, shuffle=True, generator=g(3)),
+    }
+
+
+def flat(batch):
+    batch = batch[0] if isinstance(batch, list) else batch
+    return batch.tolist() if isinstance(batch, minidl.Tensor) else batch
+
+
+@pytest.mark.parametrize("name", orders())
+@pytest.mark.parametrize("stop", [0, 1, 4, "end"])
+def test_resume_in_the_middle_of_a_pass(name, stop):
+    minidl.manual_seed(6)
+    loader = orders()[name]()
+    list(loader)
+    stop = len(list(orders()[name]())) if stop == "end" else stop
+    batches, whole = iter(loader), []
+    for _ in range(stop):
+        next(batches)
+        minidl.default_generator().uniform((2,))  # the step draws too: dropout, noise
+    state = json.dumps(loader.state_dict())  # plain numbers
+    for batch in batches:
+        minidl.default_generator().uniform((2,))
+        whole.append(flat(batch))
+    for _ in range(2):  # the passes after it
+        whole.extend(flat(batch) for batch in loader)
+
+    minidl.manual_seed(99)
+    again = orders()[name]()
+    list(again)
+    again.load_state_dict(json.loads(state))
+    assert json.dumps(again.state_dict()) == state  # nothing is lost when it is saved before it continues
+    rest = []
+    for batch in again:
+        minidl.default_generator().uniform((2,))
+        rest.append(flat(batch))
+    for _ in range(2):
+        rest.extend(flat(batch) for batch in again)
+    assert rest == whole and len(again.state_dict()) == 5
+
+
+def test_resume_reads_no_skipped_sample():
+    loader = DataLoader(Squares(10), 3, shuffle=True, generator=minidl.Generator(0))
+    batches = iter(loader)
+    next(batches), next(batches)
+    again = DataLoader(Squares(10), 3, shuffle=True, generator=minidl.Generator(1))
+    again.load_state_dict(loader.state_dict())
+    assert [y.tolist() for _, y in again] == [y.tolist() for _, y in batches]
+    assert len(again.dataset.asked) == 4
+
+
+def test_resume_leaves_the_default_generator_to_the_run():
+    minidl.manual_seed(3)
+    loader = DataLoader(range(10), 2, shuffle=True)
+    batches = iter(loader)
+    next(batches)
+    minidl.default_generator().uniform((1,))
+    state, then = loader.state_dict(), minidl.default_generator().get_state()
+    again = DataLoader(range(10), 2, shuffle=True)
+    minidl.manual_seed(77)
+    again.load_state_dict(state)
+    assert minidl.default_generator().get_state() == then
+    assert values(again) == [b.tolist() for b in batches]
+    assert minidl.default_generator().get_state() == then  # the order was drawn before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": -1}, "batch should be a number of batches, got -1"),
+        ({"batch": "2"}, "got '2'"),
+        ({"batch": 9}, "batch=9 is beyond the 4 of a pass"),
+        ({"start": None}, "do not go together"),
+        ({"generator": None}, "of a loader in order, this one is shuffled"),
+        ({"batches": 7}, "in the middle of a pass with batches=7, this loader has batches=4"),
+        ({"batch_size": 5}, "with batch_size=5, this loader has batch_size=3"),
+        ({"extra": 1}, "expected the keys"),
+    ],
+)
+def test_resume_refuses(change, message):
+    loader = DataLoader(range(10), 3, shuffle=True)
+    next(iter(loader))
+    state = loader.state_dict()
+    with pytest.raises(ValueError, match=message):
+        loader.load_state_dict({**state, **change})
+    with pytest.raises(ValueError, match="got list"):
+        loader.load_state_dict([])
+
+
+def test_resume_in_a_stream_that_became_shorter():
+    loader = DataLoader(Count(20), 2)
+    batches = iter(loader)
+    for _ in range(4):
+        next(batches)
+    again = DataLoader(Count(5), 2)
+    again.load_state_dict(loader.state_dict())
+    with pytest.raises(ValueError, match="cannot resume after batch 4: there are only 3"):
+        iter(again)
+
+
+# ------------------------------------------------------------------------------------------------------ transforms
+def test_to_tensor():
+    grey = np.array([[0, 51], [102, 255]], dtype=np.uint8)
+    x = ToTensor()(grey)
+    assert x.shape == (1, 2, 2) and x.dtype == minidl.float32
+    assert x.array.tobytes() == (grey.astype(np.float32) / np.float32(255)).tobytes()
+    colour = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    x = ToTensor()(colour)
+    assert x.shape == (3, 2, 4) and x.array[1, 0, 2] == np.float32(7) / np.float32(255)
+    assert x.array.flags.c_contiguous
+    kept = ToTensor()(np.full((2, 2), 300, dtype=np.int32))
+    assert kept.dtype == minidl.int32 and kept.array.max() == 300
+    minidl.set_default_dtype(minidl.float64)
+    try:
+        assert ToTensor()(grey).dtype == minidl.float64
+    finally:
+        minidl.set_default_dtype(minidl.float32)
+
+
+def test_to_tensor_takes_pictures():
+    class Picture:
+        """What Pillow's images offer to NumPy."""
+
+        def __init__(self, array):
+            self.__array_interface__ = array.__array_interface__
+            self.array = array
+
+    colour = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    assert same(ToTensor()(Picture(colour)), ToTensor()(colour))
+    bits = np.array([[True, False]])
+    assert ToTensor()(Picture(bits)).tolist() == [[[1.0, 0.0]]]
+
+
+def test_normalize():
+    g = minidl.Generator(0)
+    x = g.uniform((3, 4, 5))
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    expected = (x - np.array(mean, np.float32)[:, None, None]) / np.array(std, np.float32)[:, None, None]
+    t = minidl.Tensor(x.copy())
+    y = Normalize(mean, std)(t)
+    assert y is not t and (t.array == x).all() and y.array.tobytes() == expected.tobytes()
+    assert Normalize(mean, std, inplace=True)(t) is t and t.array.tobytes() == expected.tobytes()
+    assert Normalize(0.5, 2)(minidl.Tensor(x.astype(np.float64))).dtype == minidl.float64
+    assert repr(Compose([ToTensor(), Normalize((0.5,), (0.5,))])) == (
+        "Compose(\n    ToTensor()\n    Normalize(mean=(0.5,), std=(0.5,))\n)"
+    )
+    w = minidl.ones(1, 2, 2, requires_grad=True)
+    Normalize((0.5,), (0.25,))(w).sum().backward()  # used inside a model, it has a derivative
+    assert w.grad.tolist() == [[[4.0, 4.0], [4.0, 4.0]]]
+    product = (w * t[:1, :2, :2]).sum()
+    Normalize(0.5, 0.5, inplace=True)(t)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        product.backward()
+
+
+def test_vectorised():
+    assert vectorised(None) and vectorised(ToTensor()) and vectorised(Compose([ToTensor(), Normalize(0, 1)]))
+    assert not vectorised(Lambda(abs)) and not vectorised(abs) and not vectorised(Compose([ToTensor(), abs]))
+    assert Compose([ToTensor(), Lambda(lambda x: x * 2)])(np.full((1, 1), 255, np.uint8)).tolist() == [[[2.0]]]
+
+
+IMAGE = np.zeros((3, 2, 2), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: ToTensor()(np.zeros(3, np.uint8)), ValueError, r"expected an image .* \(3,\)"),
+        (lambda: ToTensor()(minidl.zeros(2, 2)), TypeError, "got Tensor"),
+        (lambda: ToTensor()([[1]]), TypeError, "got list"),
+        (lambda: ToTensor().batch(np.zeros((2, 2), np.uint8)), ValueError, r"expected a batch .* \(2, 2\)"),
+        (lambda: Normalize((0.5,), (0.0,)), ValueError, r"stds other than 0, got std=\(0.0,\)"),
+        (lambda: Normalize((float("nan"),), (1.0,)), ValueError, "finite means"),
+        (lambda: Normalize(0, 1)(IMAGE), TypeError, "expected a Tensor .* got ndarray"),
+        (lambda: Normalize(0, 1)(minidl.zeros(1, 2, 2, dtype=minidl.uint8)), TypeError, "got minidl.uint8"),
+        (lambda: Normalize(0, 1)(minidl.zeros(2, 2)), ValueError, r"\(..., C, H, W\), got \(2, 2\)"),
+        (lambda: Normalize((0, 0), (1, 1))(minidl.Tensor(IMAGE)), ValueError, "has 3 channels, mean 2 values"),
+        (lambda: Normalize(0, (1, 1))(minidl.Tensor(IMAGE)), ValueError, "has 3 channels, std 2 values"),
+        (lambda: Normalize(0, 1, True)(minidl.ones(1, 1, 1, requires_grad=True)), RuntimeError, "inplace=True"),
+        (lambda: Compose(ToTensor()), TypeError, "expected a list of transforms, got ToTensor"),
+        (lambda: Compose([ToTensor(), 3]), TypeError, "must be callable, got 3"),
+        (lambda: Lambda(3), TypeError, "expected a function, got int"),
+    ],
+)
+def test_transforms_refuse(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_pytorchs_other_path():
+    from minidl.utils.data import DataLoader as Loader
+    from minidl.utils.data import TensorDataset as Tensors
+
+    assert Loader is DataLoader and Tensors is TensorDataset
