@@ -1,5 +1,7 @@
 """minidl: a deep-learning framework small enough to read and good enough to train with, under PyTorch's names."""
 
+import warnings as _warnings
+
 from . import autograd, backend, data, methods, nn, ops, optim, utils
 from .autograd import grad
 from .backend import default_device as get_default_device
@@ -38,3 +40,8 @@ from .modes import (
 from .tensor import Parameter, Size, Tensor
 
 __version__ = "0.1.0"
+
+# log(0) is -inf and inf - inf nan in silence, as in PyTorch; `detect_anomaly` finds where. Other code keeps its warnings.
+_warnings.filterwarnings(
+    "ignore", r"(divide by zero|overflow|underflow|invalid value) encountered", RuntimeWarning, r"minidl\."
+)

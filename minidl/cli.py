@@ -183,7 +183,7 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
 
     where = parser.add_argument_group("where")
     where.add_argument(
-        "--device", default=default.device, metavar="D", help="cpu, cuda or cuda:N (default: %(default)s)"
+        "--device", metavar="D", help="cpu, cuda or cuda:N (default: $MINIDL_DEVICE, else cpu)"
     )
     where.add_argument("--threads", type=int, metavar="N", help=f"threads of the matrix products (default: {runs.THREADS})")
     where.add_argument("--out", metavar="DIR", help="a new or empty folder for the run (default: runs/DATASET-MODEL-N)")

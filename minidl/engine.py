@@ -17,7 +17,7 @@ import numpy as np
 
 from . import modes
 from .backend import BACKENDS, backend_of
-from .backend.dtypes import result_type
+from .backend.dtypes import as_dtype, result_type
 from .guards import check_gradient, check_values, refuse_changed, user_line
 from .modes import mode, tick
 from .tensor import Aux, Parameter, Tensor, describe, wrap
@@ -95,6 +95,9 @@ class Op:
     def promoted(self, xs) -> list:
         """The inputs (arrays or Tensors) cast to the dtype that PyTorch's promotion gives them."""
         if self.promote is None:
+            return xs
+        dtypes = {x.dtype for x in xs[self.promote] if hasattr(x, "dtype")}
+        if len(dtypes) == 1 and as_dtype(next(iter(dtypes))).is_floating_point:
             return xs
         out = list(xs)
         kinds = [

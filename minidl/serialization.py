@@ -188,12 +188,13 @@ def _encode(value: Any, path: tuple[str, ...], arrays: dict[str, np.ndarray]) ->
         value = value.array
     if value.__class__ in BACKENDS:
         host = backend_of(value).to_host(value)
+        # the library takes the memory as it lies, so it has to lie in C order, and little-endian
+        host = np.array(host, dtype=host.dtype.newbyteorder("<"), order="C", copy=None)
         as_dtype(host.dtype)
         name = ".".join(path) or "tensor"
         while name in arrays or name == "__metadata__":
             name += "'"
-        # the library takes the memory as it lies, so it has to lie in C order, and little-endian
-        arrays[name] = np.array(host, dtype=host.dtype.newbyteorder("<"), order="C", copy=None)
+        arrays[name] = host
         return {"$tensor": name}
     if isinstance(value, np.generic):
         value = value.item()

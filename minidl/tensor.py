@@ -120,7 +120,12 @@ class Tensor:
     def data(self, value: Tensor) -> None:
         source = value.array if isinstance(value, Tensor) else value
         old = self.array
-        if type(old) is type(source) and old.shape == source.shape and old.dtype == source.dtype:
+        if (
+            type(old) is type(source)
+            and old.shape == source.shape
+            and old.dtype == source.dtype
+            and (B := backend_of(old)).device_of(old) == B.device_of(source)
+        ):
             self.write(source)  # in place: views of this memory, and the optimizer that holds it, see the new values
         else:
             self.array, self.version = source, [0]

@@ -233,7 +233,10 @@ def gradgradcheck(
         seeds = list(_tuple(grad_outputs))
 
     def gradient(*args):
-        xs, vs = args[: len(inputs)], args[len(inputs) :]
+        xs, vs = list(args[: len(inputs)]), args[len(inputs) :]
+        for i in positions:
+            if not xs[i].requires_grad:  # a shifted copy, for a difference
+                xs[i] = xs[i].detach().requires_grad_()
         leaves = [xs[i] for i in positions]
         ys = [y for y in _call(func, xs) if y.requires_grad]
         found = grad(ys, leaves, list(vs), create_graph=True, allow_unused=True)

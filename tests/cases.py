@@ -471,7 +471,7 @@ for _label, _shape in (("rows", (4, 3)), ("images", (2, 3, 2, 2))):
         (" without bias", [normal(3), None]),
         (" bare", [None, None]),
     ):
-        case("batch_norm", [normal(*_shape), *_parameters], batch_norm, _label + _affine, eps=1e-5)
+        case("batch_norm", [normal(*_shape), *_parameters], batch_norm, _label + _affine, same_bits=False, eps=1e-5)
         case("batch_norm_fixed", [normal(*_shape), *_parameters, normal(3), between(0.5, 2, 3)], normalised, _label + _affine,
              fixed=(3, 4), eps=1e-5)  # fmt: skip
 for _reduction in ("mean", "sum", "none"):

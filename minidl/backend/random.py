@@ -18,8 +18,12 @@ _MASK = (1 << 64) - 1
 
 def philox(key: tuple[int, int], words: int) -> np.ndarray:
     """The first `words` 64-bit words of the stream `key`."""
-    # the counter starts one step before 0 because NumPy advances it before it produces a block
-    bits = np.random.Philox(key=np.array(key, dtype=np.uint64), counter=np.full(4, _MASK, dtype=np.uint64))
+    # setting the state of one bit generator takes a sixth of the time of making a new one
+    start, bits = _local.start, _local.philox
+    start["state"]["key"][:] = key
+    start["state"]["counter"][:] = _MASK  # one step before 0: NumPy advances it before it produces a block
+    start["buffer_pos"], start["has_uint32"] = 4, 0
+    bits.state = start
     return bits.random_raw(words)
 
 
@@ -124,6 +128,8 @@ class Generator:
 class _Local(threading.local):
     def __init__(self) -> None:
         self.generator = Generator(0)
+        self.philox = np.random.Philox(0)
+        self.start = self.philox.state  # a dict that NumPy copies from, so it is filled in and handed over each time
 
 
 _local = _Local()

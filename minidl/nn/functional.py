@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
 from .. import functions as F
-from ..backend import backend_of
+from ..backend import backend_of, get_backend
 from ..backend.random import default_generator
 from ..ops import conv as C
 from ..ops import elementwise as E
@@ -143,8 +144,8 @@ def max_pool2d_with_indices(
 
 
 @functools.lru_cache(maxsize=256)
-def _divisors(size, kernel, stride, padding, out, count_include_pad):
-    """How many elements each window of avg_pool2d counts: one number, or a (P, Q) array."""
+def _shares(size, kernel, stride, padding, out, count_include_pad, dtype, where):
+    """One over how many elements each window of avg_pool2d counts: one number, or a (P, Q) array on the device."""
     counts = []
     for n, k, s, p, m in zip(size, kernel, stride, padding, out, strict=True):
         first = np.arange(m) * s - p
@@ -153,7 +154,9 @@ def _divisors(size, kernel, stride, padding, out, count_include_pad):
             first, last = np.maximum(first, 0), np.minimum(last, n)
         counts.append(last - first)
     table = np.multiply.outer(*counts)
-    return int(table.flat[0]) if (table == table.flat[0]).all() else table
+    if (table == table.flat[0]).all():
+        return 1.0 / int(table.flat[0])
+    return get_backend(where).from_host((1.0 / table).astype(dtype), where)
 
 
 def avg_pool2d(
@@ -173,13 +176,13 @@ def avg_pool2d(
     out, width = _windows("avg_pool2d", x, kernel, stride, padding, dilation, ceil_mode)
     if divisor_override == 0:
         raise ValueError("avg_pool2d: divisor_override must not be 0")
-    by = divisor_override or _divisors(tuple(x.array.shape[2:]), kernel, stride, padding, out, bool(count_include_pad))
-    y = P.window_sum(x, kernel=kernel, stride=stride, width=width, out=out)
-    if isinstance(by, np.ndarray):
-        by = backend_of(x.array).from_host((1.0 / by).astype(x.array.dtype), x.device)
-        y = y * wrap(by)
+    if divisor_override is not None:
+        share: Any = 1.0 / divisor_override
     else:
-        y = y * (1.0 / by)
+        size, dtype = tuple(x.array.shape[2:]), x.array.dtype
+        share = _shares(size, kernel, stride, padding, out, bool(count_include_pad), dtype, x.device)
+        share = share if isinstance(share, float) else wrap(share)
+    y = P.window_sum(x, kernel=kernel, stride=stride, width=width, out=out) * share
     return F.squeeze(y, 0) if single else y
 
 

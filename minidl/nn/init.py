@@ -46,6 +46,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers uniform in [a, b)."""
+    if a > b:
+        raise ValueError(f"uniform_: a must be at most b, got a={a}, b={b}")
     u = _generator(generator).uniform(tensor.array.shape, tensor.array.dtype)
     return _write(tensor, u * (b - a) + a)
 

@@ -77,7 +77,8 @@ def load(module, state: Mapping[str, Any], strict: bool, assign: bool) -> tuple[
 
 def _mismatch(key: str, array: Any, target: Any) -> str | None:
     """What keeps `array` from being loaded into `target`, if anything."""
-    if array.__class__ not in BACKENDS:
+    known = array.__class__ in BACKENDS
+    if not known:
         return f"{key}: expected a Tensor or array, got {type(array).__name__}"
     if tuple(array.shape) != tuple(target.shape):
         return (

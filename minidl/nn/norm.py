@@ -61,7 +61,7 @@ class _BatchNorm(Module):
         if input.array.ndim not in self.dims or input.array.shape[1] != self.num_features:
             raise ValueError(f"{name}({self.num_features}): expected input {self.shapes}, got {tuple(input.shape)}")
         momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
+        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             counted = self.num_batches_tracked
             backend_of(counted.array).iadd(counted.array, 1)
             counted.changed()

@@ -1,7 +1,7 @@
 """Every derivative of minidl: one function for each op, its result and its vjps side by side.
 
-Bodies are written with operators and `B.name(...)` alone, where `B = backend_of(x)`, so that they run on NumPy arrays, on
-CuPy arrays and, when a backward is itself to be differentiated, on Tensors.
+Bodies are written with operators and `B.name(...)` alone, where `B = backend_of(x)`, so that they run on NumPy arrays,
+on CuPy arrays and, when a backward is itself to be differentiated, on Tensors.
 """
 
 from __future__ import annotations

@@ -251,10 +251,14 @@ def tanh(x):
     return y, (lambda g: g * (1 - y * y),)
 
 
+_LARGEST = {2: 11.0, 4: 88.0, 8: 709.0}  # for each size of a number in bytes the largest x whose exp is finite
+
+
 @op(floating=True)
 def sigmoid(x):
-    """y = 1 / (1 + e^-x), computed as (1 + tanh(x/2)) / 2, which never overflows;   dL/dx = g y (1 - y)."""
-    y = backend_of(x).tanh(x * 0.5) * 0.5 + 0.5
+    """y = 1 / (1 + e^-x);   dL/dx = g y (1 - y)."""
+    B = backend_of(x)  # not (1 + tanh(x/2)) / 2: that is 0 below -17 in float32, and so would be the gradient of log y
+    y = 1 / (1 + B.exp(B.minimum(-x, _LARGEST[x.dtype.itemsize])))
     return y, (lambda g: g * (y * (1 - y)),)
 
 

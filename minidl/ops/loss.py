@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..backend import backend_of
+from ..backend import backend_of, definition
 from ..engine import op
 
 
@@ -13,35 +13,54 @@ def _as_mean(y, n, reduction):
     return y / n if reduction == "mean" and n else y * math.nan if reduction == "mean" else y
 
 
-@op(promote=slice(0, 1))
+def _per_row(g, z_shape, n, reduction):
+    """The gradient of the (reduced) loss as one number for each row, (N, 1, ...)."""
+    shape = (z_shape[0], 1, *z_shape[2:])
+    B = backend_of(g)
+    if reduction == "none":
+        return B.reshape(g, shape=shape)
+    return B.broadcast_to(B.reshape(_as_mean(g, n, reduction), shape=(1,) * len(shape)), shape=shape)
+
+
+@definition("cross_entropy")
+def plain_cross_entropy(z, t):
+    """-log softmax(z) at the classes t (N, 1, ...), and softmax(z)."""
+    B = backend_of(z)
+    s = z - B.max(z, axis=1, keepdims=True)
+    e = B.exp(s)
+    total = B.sum(e, axis=1, keepdims=True)
+    return B.log(total) - B.take_along_axis(s, t, axis=1), e / total
+
+
+@definition("cross_entropy_grad")
+def plain_cross_entropy_grad(p, t, g):
+    """g (p - onehot(t))."""
+    return p * g - backend_of(p).scatter_add(g, t, axis=1, size=p.shape[1])
+
+
+def cross_entropy_definition(z, target, *, reduction):
+    """The mean (or sum) of -log softmax(z)[target]."""
+    B = backend_of(z)
+    t = B.reshape(target, shape=(z.shape[0], 1, *z.shape[2:]))
+    y = -B.take_along_axis(B.log_softmax(z, axis=1), t, axis=1)
+    return (
+        B.reshape(y, shape=target.shape)
+        if reduction == "none"
+        else _as_mean(B.sum(y), math.prod(target.shape), reduction)
+    )
+
+
+@op(promote=slice(0, 1), composed=cross_entropy_definition)
 def cross_entropy(z, target, *, reduction):
     """y = -log softmax(z)[target] of each row (classes along axis 1), its mean or its sum.
 
     dL/dz = (softmax(z) - onehot(target)) g, divided by the number of rows for the mean.
     """
-    B, classes = backend_of(z), z.shape[1]
-    s = z - B.max(z, axis=1, keepdims=True)
-    lp = s - B.log(B.sum(B.exp(s), axis=1, keepdims=True))
-    t = B.reshape(target, shape=(z.shape[0], 1, *z.shape[2:]))
-    n = math.prod(target.shape)
-
-    def dz(g):
-        B = backend_of(g)
-        if reduction == "none":
-            g = B.reshape(g, shape=(z_shape[0], 1, *z_shape[2:]))
-        else:
-            g = _as_mean(
-                B.broadcast_to(B.reshape(g, shape=(1,) * len(z_shape)), shape=(z_shape[0], 1, *z_shape[2:])),
-                n,
-                reduction,
-            )
-        return B.exp(lp) * g - B.scatter_add(g, t, axis=1, size=classes)
-
-    z_shape = z.shape
-    y = -B.take_along_axis(lp, t, axis=1)
-    if reduction == "none":
-        return B.reshape(y, shape=target.shape), (dz, None)
-    return _as_mean(B.sum(y), n, reduction), (dz, None)
+    B, shape, n = backend_of(z), z.shape, math.prod(target.shape)
+    t = B.reshape(target, shape=(shape[0], 1, *shape[2:]))
+    y, p = B.cross_entropy(z, t)
+    y = B.reshape(y, shape=target.shape) if reduction == "none" else _as_mean(B.sum(y), n, reduction)
+    return y, (lambda g: backend_of(g).cross_entropy_grad(p, t, _per_row(g, shape, n, reduction)), None)
 
 
 @op

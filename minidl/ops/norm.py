@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..backend import backend_of
+from ..backend import backend_of, definition
 from ..engine import Aux, op
 
 
@@ -18,7 +18,41 @@ def _affine(x, scale, shift):
     return y if shift is None else y + shift
 
 
-@op
+def _axes(x) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+@definition("batch_norm")
+def plain_batch_norm(x, weight, bias, *, eps):
+    """y, and mean, (biased) variance and 1 / sqrt(variance + eps) of each channel."""
+    B, axes, m = backend_of(x), _axes(x), math.prod(x.shape) // x.shape[1]
+    mean = B.sum(x, axis=axes, keepdims=True) / m
+    d = x - mean
+    var = B.sum(d * d, axis=axes, keepdims=True) / m
+    inv = 1.0 / B.sqrt(var + eps)
+    scale = inv if weight is None else _per_channel(weight, x.ndim) * inv
+    y = _affine(d, scale, None if bias is None else _per_channel(bias, x.ndim))
+    return y, *[B.reshape(v, shape=(-1,)) for v in (mean, var, inv)]
+
+
+@definition("batch_norm_grad")
+def plain_batch_norm_grad(g, x, weight, mean, inv):
+    """The gradients of x, weight and bias."""
+    B, axes, nd, m = backend_of(g), _axes(x), x.ndim, math.prod(x.shape) // x.shape[1]
+    mean, inv = _per_channel(mean, nd), _per_channel(inv, nd)
+    xh = (x - mean) * inv
+    sum_g, sum_gx = B.sum(g, axis=axes, keepdims=True), B.sum(g * xh, axis=axes, keepdims=True)
+    scale = inv if weight is None else _per_channel(weight, nd) * inv
+    dx = scale * (g - sum_g / m - xh * (sum_gx / m))
+    return dx, B.reshape(sum_gx, shape=(-1,)), B.reshape(sum_g, shape=(-1,))
+
+
+def batch_norm_definition(x, weight, bias, *, eps):
+    """The op by ops alone, for higher derivatives."""
+    return plain_batch_norm(x, weight, bias, eps=eps)[:3]
+
+
+@op(composed=batch_norm_definition)
 def batch_norm(x, weight, bias, *, eps):
     """y = weight (x - mean) / sqrt(var + eps) + bias, with each channel's mean and (biased) variance over the batch.
 
@@ -26,25 +60,13 @@ def batch_norm(x, weight, bias, *, eps):
     each channel:   dL/dbias = sum g,   dL/dweight = sum g xh,
     dL/dx = weight / sqrt(var + eps) (g - sum g / m - xh sum(g xh) / m).
     """
-    B, nd = backend_of(x), x.ndim
-    axes = (0, *range(2, nd))
-    m = math.prod(x.shape) // x.shape[1]
-    mean = B.sum(x, axis=axes, keepdims=True) / m
-    d = x - mean
-    var = B.sum(d * d, axis=axes, keepdims=True) / m
-    inv = 1.0 / B.sqrt(var + eps)
-    scale = inv if weight is None else _per_channel(weight, nd) * inv
+    y, mean, var, inv = backend_of(x).batch_norm(x, weight, bias, eps=eps)
+
     # x, not the normalised x, is captured: the layer before holds it anyway
-    y = _affine(d, scale, None if bias is None else _per_channel(bias, nd))
-
     def joint(g, _mean, _var, *, needs):
-        B = backend_of(g)
-        xh = (x - mean) * inv
-        sum_g, sum_gx = B.sum(g, axis=axes, keepdims=True), B.sum(g * xh, axis=axes, keepdims=True)
-        dx = scale * (g - sum_g / m - xh * (sum_gx / m)) if needs[0] else None
-        return dx, B.reshape(sum_gx, shape=(-1,)), B.reshape(sum_g, shape=(-1,))
+        return backend_of(g).batch_norm_grad(g, x, weight, mean, inv)
 
-    return (y, Aux(B.reshape(mean, shape=(-1,))), Aux(B.reshape(var, shape=(-1,)))), joint
+    return (y, Aux(mean), Aux(var)), joint
 
 
 @op

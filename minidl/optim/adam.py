@@ -19,18 +19,18 @@ class Adam(Optimizer):
     With amsgrad the largest v so far takes the place of v in the last line. eps stands beside the corrected root, as in
     the paper's algorithm 1 and in PyTorch, not inside it and not beside the uncorrected one.
 
-    When to choose it: nearly always works without tuning, at lr 1e-3 for small networks and 3e-4 for large ones; for
-    recurrent networks, attention, embeddings and anything whose gradients differ in scale. Bad at: generalising on
-    images as well as a tuned SGD; its weight_decay is divided by sqrt(v) like the gradient, so that parameters with
-    large gradients hardly decay (AdamW does it right); two state arrays; with a large beta2 a sudden change of the gradients'
-    scale is noticed late.
+    When to choose it: nearly always works without much tuning, with lr 1e-3 for small networks and 3e-4 for large ones;
+    for recurrent networks, attention, embeddings and whatever else has gradients of different scales. Bad at:
+    generalising on images as well as a tuned SGD does; at weight decay, since the decay is divided by sqrt(v) like the
+    gradient, so that parameters with large gradients hardly shrink (AdamW does it right); with a large beta2 at
+    noticing soon that the gradients have become larger or smaller. Two state arrays, or three.
 
-    foreach, fused: accepted and kept in the group; they choose between PyTorch's implementations, of which there is one here.
-    capturable, differentiable: only False. decoupled_weight_decay=True makes it AdamW. Raises ValueError for negative or
-    non-finite hyperparameters and betas outside [0, 1).
+    foreach, fused: accepted and kept in the group; they choose between implementations, of which there is one here.
+    capturable, differentiable: only False. decoupled_weight_decay=True makes it AdamW. Raises ValueError for negative
+    or non-finite hyperparameters and betas outside [0, 1).
 
-    Sources: D. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015, arXiv 1412.6980; S. Reddi, S. Kale
-    and S. Kumar, On the convergence of Adam and beyond, ICLR 2018 (amsgrad).
+    Sources: D. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015, arXiv 1412.6980; S. Reddi,
+    S. Kale and S. Kumar, On the convergence of Adam and beyond, ICLR 2018 (amsgrad).
 
     >>> import numpy as np
     >>> from minidl.tensor import Parameter, Tensor
@@ -60,8 +60,8 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize)
-        defaults.update(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused)
-        super().__init__(params, {**defaults, "decoupled_weight_decay": decoupled_weight_decay})
+        flags = dict(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused)
+        super().__init__(params, {**defaults, **flags, "decoupled_weight_decay": decoupled_weight_decay})
 
     def check(self, group: dict[str, Any]) -> None:
         """Raise unless the hyperparameters of a group make sense."""
@@ -82,10 +82,10 @@ class Adam(Optimizer):
         v += (1 - beta2) * (g * g)
         if "v_max" in state:
             v = B.maximum(state["v_max"], v, out=state["v_max"])
+        root = (1 - beta2**h.step) ** 0.5  # numerator and denominator are multiplied by it: one pass less
         d = B.sqrt(v)
-        d /= (1 - beta2**h.step) ** 0.5
-        d += h.eps
-        p -= h.lr / (1 - beta1**h.step) * (m / d)
+        d += h.eps * root
+        p -= h.lr * root / (1 - beta1**h.step) * (m / d)
 
 
 class AdamW(Adam):
@@ -93,12 +93,12 @@ class AdamW(Adam):
 
         p <- p - lr wd p,    then Adam's step with g as it is
 
-    When to choose it: instead of Adam whenever there is weight decay; the usual choice for transformers (wd 0.01 to 0.1, a
-    warmup, a cosine schedule). Bad at: what Adam is bad at; the strength of the decay depends on lr, so that a schedule
-    weakens both. Biases and normalisation weights are better left out (a group with weight_decay=0).
+    When to choose it: instead of Adam whenever there is weight decay; the usual choice for transformers (wd 0.01 to
+    0.1, a warmup, a cosine schedule). Bad at: what Adam is bad at; the decay is a multiple of lr, so that a schedule
+    weakens both. Biases and the weights of normalisation layers are better left out (a group with weight_decay=0).
 
-    Arguments as Adam's, but weight_decay=1e-2. Source: I. Loshchilov and F. Hutter, Decoupled weight decay regularization,
-    ICLR 2019, arXiv 1711.05101.
+    Arguments as Adam's, but weight_decay=1e-2. Source: I. Loshchilov and F. Hutter, Decoupled weight decay
+    regularization, ICLR 2019, arXiv 1711.05101.
 
     >>> import numpy as np
     >>> from minidl.tensor import Parameter, Tensor
@@ -123,8 +123,20 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        flags = dict(maximize=maximize, foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused)
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **flags, decoupled_weight_decay=True)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As the base class; the decay stays decoupled, also if the state was Adam's."""

@@ -22,7 +22,7 @@ SLICE = 16384  # elements updated at a time: a slice's parameters, gradient, sta
 ALIGNMENT = 64  # bytes at whose multiples a parameter begins: a cache line, and the widest vector register
 RETRY = 8  # steps after which parameters that could not be moved are looked at again; doubled each time
 
-_array, _grad, _version = attrgetter("array"), attrgetter("grad"), attrgetter("version")
+_array, _grad = attrgetter("array"), attrgetter("grad")
 
 
 class Layout:
@@ -93,8 +93,8 @@ class Flat(_Unit):
     """Parameters of one dtype in one buffer on the host, each at a multiple of ALIGNMENT bytes; their state likewise.
 
     An update runs over slices of about SLICE elements, no matter whose they are. Gradients are not flat: a slice inside
-    one parameter reads its gradient where it lies, a slice over several parameters gathers theirs first. move=False: one
-    parameter that stays where it is.
+    one parameter reads its gradient where it lies, a slice over several parameters gathers theirs first.
+    move=False: one parameter, which stays where it is.
     """
 
     def __init__(self, params: list[Tensor], move: bool = True) -> None:
@@ -216,7 +216,8 @@ class _Slice:
     __slots__ = ("p", "g", "state", "within", "pieces")
 
     def __init__(self, flat: Flat, low: int, high: int, overlaps: list[tuple[int, int, int]]) -> None:
-        self.within, self.pieces = (0, slice(0)), None
+        self.within: tuple[int, slice] = (0, slice(0))
+        self.pieces: list[tuple[np.ndarray, int, slice | None]] | None = None
         if len(overlaps) == 1:
             ((i, low, high),) = overlaps
             self.within = i, slice(low - flat.starts[i], high - flat.starts[i])
@@ -225,15 +226,16 @@ class _Slice:
             self.g = np.zeros(high - low, dtype=flat.dtype)  # its own: the padding stays zero
             self.pieces = []
             for i, begin, end in overlaps:
-                target, part = self.g[begin - low : end - low], slice(begin - flat.starts[i], end - flat.starts[i])
+                target, start = self.g[begin - low : end - low], flat.starts[i]
                 if end - begin == flat.sizes[i]:
-                    target, part = target.reshape(flat.params[i].array.shape), None
-                self.pieces.append((target, i, part))
+                    self.pieces.append((target.reshape(flat.params[i].array.shape), i, None))
+                else:
+                    self.pieces.append((target, i, slice(begin - start, end - start)))
         self.p = flat.buffer[low:high]
         self.state = {name: flat.states[name][low:high] for name in flat.arrays}
 
     def gradient(self, grads: list, lines: dict[int, np.ndarray], how: tuple) -> np.ndarray:
-        """The gradient of these elements, turned round and with decay as asked for, which also shrinks the parameters."""
+        """The gradient of these elements, negated or with decay as asked for; shrinks the parameters if asked to."""
         if self.pieces is None:
             i, part = self.within
             g = lines.get(i)
@@ -242,8 +244,8 @@ class _Slice:
             g = g[part]
         else:
             g = self.g
-            for target, i, part in self.pieces:
-                target[...] = grads[i] if part is None else grads[i].reshape(-1)[part]
+            for target, i, cut in self.pieces:
+                target[...] = grads[i] if cut is None else grads[i].reshape(-1)[cut]
         climb, decay, shrink = how
         if climb:
             g = np.negative(g, out=self.g)
@@ -274,8 +276,7 @@ class Single(_Unit):
         state: dict[str, Any] = {}
         for name, (shape, dtype) in self.arrays.items():
             t = made[name] if name in missing else entries[keys[name]]
-            a = t.array if t.__class__ is Tensor else None
-            if a.__class__ is not p.array.__class__ or a.dtype != dtype or a.shape != shape:
+            if not isinstance(t, Tensor) or not _is_like(t.array, p.array, shape, dtype):
                 t = entries[keys[name]] = wrap(fitted(rule, keys[name], t, shape, dtype, p.array))
             state[name] = t.array
         numbers = {"step": 0.0 if missing else 1.0}
@@ -307,14 +308,18 @@ class Single(_Unit):
 
 # ------------------------------------------------------------------------------------------------- entries of a state
 def number(name: str, value) -> Tensor:
-    """A number of the state as PyTorch keeps it, 0-d and on the host: steps in its dtype, all else in double precision."""
+    """A number of the state as PyTorch keeps it, 0-d and on the host; steps in its dtype, all else in double."""
     value = float(value.array if isinstance(value, Tensor) else value)
     return wrap(np.array(value, dtype=np.float32 if name == "step" else np.float64))
 
 
+def _is_like(array, beside, shape: tuple, dtype) -> bool:
+    return array.__class__ is beside.__class__ and array.shape == shape and array.dtype == dtype
+
+
 def fitted(rule, key: str, value, shape: tuple, dtype, beside):
     """A fresh array with the values of a state entry (Tensor, array or number), on the device of the array `beside`."""
-    array = value.array if isinstance(value, Tensor) else value
+    array: Any = value.array if isinstance(value, Tensor) else value
     array = array if array.__class__ in BACKENDS else np.asarray(array)
     if array.shape != shape:
         found = tuple(array.shape)
@@ -333,11 +338,11 @@ def advance(rule, numbers: dict[str, float], h) -> None:
         rule.advance(numbers, h)
 
 
-def _is_intact(entries: dict | None, cell: tuple | None) -> bool:
+def _is_intact(entries: dict | None, cell: tuple[tuple[str, Any, Any], ...] | None) -> bool:
     """Whether the state of a parameter still is what was handed out."""
     if cell is None:
         return False
-    for key, t, view in cell:
+    for key, t, view in cell:  # noqa: SIM110  (runs for every parameter at every step, and all(...) takes longer)
         if entries is None or entries.get(key) is not t or t.array is not view:
             return False
     return True
@@ -363,7 +368,7 @@ def _memory(size: int) -> memoryview:
     """Zeroed bytes that begin at a multiple of ALIGNMENT."""
     raw = np.zeros(size + ALIGNMENT, dtype=np.uint8)
     begin = -raw.ctypes.data % ALIGNMENT
-    return memoryview(raw[begin : begin + size].view(_Memory))
+    return raw[begin : begin + size].view(_Memory).data
 
 
 def _holders(p: Tensor) -> tuple[int, int]:
@@ -384,14 +389,13 @@ def _is_free(p: Tensor) -> bool:
 
     A detached Tensor or NumPy array on the same memory, a recorded graph, another optimizer would stay behind.
     """
-    return _is_known(p.array.base) and all([n <= alone for n, alone in zip(_holders(p), _ALONE, strict=True)])
+    return _is_known(p.array.base) and all(n <= alone for n, alone in zip(_holders(p), _ALONE, strict=True))
 
 
 def _is_known(base) -> bool:
-    """Whether the owner of an array's memory is the array itself, NumPy or this file; not a file, nor another library."""
+    """Whether memory belongs to NumPy or was laid out here: not to a file, nor to another library."""
     if base is None:
         return True
     if base.__class__ is not np.ndarray:
         return False
-    below = base.base
-    return below is None or (below.__class__ is memoryview and below.obj.__class__ is _Memory)
+    return base.base is None or getattr(base.base, "obj", None).__class__ is _Memory

@@ -44,9 +44,8 @@ def _hooked(step: Callable) -> Callable:
                 changed = hook(self, args, kwargs)
                 if changed is not None:
                     if not (isinstance(changed, tuple) and len(changed) == 2):
-                        raise RuntimeError(
-                            f"{type(self).__name__}.step: a pre-hook must return None or (args, kwargs), got {changed!r}"
-                        )
+                        where = f"{type(self).__name__}.step"
+                        raise RuntimeError(f"{where}: a pre-hook must return None or (args, kwargs), got {changed!r}")
                     args, kwargs = changed
             result = step(*args, **kwargs)
             for hook in list(self._post_hooks.values()):
@@ -61,8 +60,9 @@ def _hooked(step: Callable) -> Callable:
 class Optimizer:
     """Changes parameters by their gradients; the base class of the rules, with the interface of PyTorch's.
 
-    params: the Tensors to optimize, or (name, Tensor) pairs, or dicts with "params" and the hyperparameters of that group;
-    in an order that is the same in every run (so no set). defaults: the hyperparameters of groups that do not say.
+    params: the Tensors to optimize, or (name, Tensor) pairs, or dicts with "params" and the hyperparameters of that
+    group; in an order that is the same in every run (so no set). defaults: the hyperparameters of groups that do not
+    give their own.
 
     A rule is a constructor and two methods on arrays; a step is one call of `update` for each slice of the parameters:
 
@@ -88,9 +88,11 @@ class Optimizer:
     counted = True  # False: no "step" in the state; h.step is 1 when the state is new, and 2 from then on
     decay = "gradient"  # weight_decay: "gradient" g + wd p, "decoupled" p (1 - lr wd), "own" the rule's own affair
     state_keys: dict[str, str] = {}  # the paper's name of a state array -> PyTorch's, where they differ
-    bounds: dict[str, tuple[float, float]] = {  # low <= hyperparameter < high; all others must be finite
-        "lr": (0, math.inf), "weight_decay": (0, math.inf), "eps": (0, math.inf), "momentum": (0, math.inf), "betas": (0, 1)
-    }  # fmt: skip
+    # low <= hyperparameter < high; all others must be finite
+    bounds: dict[str, tuple[float, float]] = {
+        **dict.fromkeys(("lr", "weight_decay", "eps", "momentum"), (0, math.inf)),
+        "betas": (0, 1),
+    }
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
@@ -117,7 +119,7 @@ class Optimizer:
 
     # the rule
     def init(self, p, h: SimpleNamespace) -> dict[str, Any]:
-        """The state of parameter p (an array) before its first step: arrays, and numbers that `advance` keeps up to date.
+        """The state of parameter p (an array) before its first step: arrays, and numbers for `advance` to change.
 
         Which entries there are may depend on whether a hyperparameter is set, not on its size.
         """
@@ -129,9 +131,9 @@ class Optimizer:
     def update(self, p, g, state: dict[str, Any], h: SimpleNamespace) -> None:
         """Change the array p and the arrays in `state` in place, by the gradient g, which must not be written to.
 
-        h has the group's hyperparameters, and `h.step`, an int that is 1 at the first step. Scalars are Python floats, so
-        what is computed from them alone is in double precision. Only operators and names of `backend_of(p)` may be used,
-        and array values must not decide what is done.
+        h has the group's hyperparameters, and `h.step`, an int that is 1 at the first step. They are Python numbers, so
+        that what is computed from them alone is in double precision. Only operators and names of `backend_of(p)` may be
+        used, and array values must not decide what is done.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither update(p, g, state, h) nor step(closure)")
 
@@ -142,21 +144,19 @@ class Optimizer:
             low, high = self.bounds.get(key, (-math.inf, math.inf))
             limits = (f" >= {low}" if low > -math.inf else "") + (f" and < {high}" if high < math.inf else "")
             several = isinstance(value, (tuple, list))
-            for i, x in enumerate(value if several else (value,)):
+            for i, x in enumerate(value if several else (value,)) if key != "params" else ():
                 what = f"{key}[{i}]" if several else key
-                if isinstance(x, Tensor) and key != "params":
-                    if x.array.size != 1:
-                        raise ValueError(f"{name}: {what} must be a number, or a Tensor with one element, got {describe(x.array)}")
-                    x = x.item()
-                x = _plain(x) if key != "params" else None
-                if isinstance(x, (int, float)):
-                    if not (low <= x < high and math.isfinite(x)):
-                        raise ValueError(f"{name}: {what} must be a finite number{limits}, got {x}")
-                elif key in self.bounds:
-                    raise TypeError(f"{name}: {what} must be a number, got {x!r}")
+                if isinstance(x, Tensor) and x.array.size != 1:
+                    raise ValueError(f"{name}: {what} must be one number, got a Tensor, {describe(x.array)}")
+                x = _plain(x)
+                if not isinstance(x, (int, float)):
+                    if key in self.bounds:
+                        raise TypeError(f"{name}: {what} must be a number, got {x!r}")
+                elif not (low <= x < high and math.isfinite(x)):
+                    raise ValueError(f"{name}: {what} must be a finite number{limits}, got {x}")
         for key in ("capturable", "differentiable"):
             if group.get(key):
-                raise NotImplementedError(f"{type(self).__name__}: {key}=True is not supported")
+                raise NotImplementedError(f"{name}: {key}=True is not supported")
 
     @property
     def _is_rule(self) -> bool:
@@ -249,37 +249,37 @@ class Optimizer:
         for group in self.param_groups:
             start = len(numbers)
             numbers.update(zip(group["params"], range(start, start + len(group["params"])), strict=True))
-            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[p] for p in group["params"]]})
+            groups.append({**group, "params": [numbers[p] for p in group["params"]]})
         state = {numbers.get(k, k) if isinstance(k, Tensor) else k: copy.copy(v) for k, v in self.state.items()}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over hyperparameters and state (copied, in each parameter's dtype and on its device).
 
-        Groups and parameters are matched by position. If anything does not fit, a ValueError lists it all, and nothing is
+        Groups and parameters are matched by position. If anything does not fit, a ValueError says what, and nothing is
         changed.
         """
-        saved, groups = state_dict["param_groups"], self.param_groups
+        where, groups = f"{type(self).__name__}.load_state_dict", self.param_groups
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
+            raise ValueError(f"{where}: expected a dict with 'state' and 'param_groups', as state_dict() gives")
+        saved, left = state_dict["param_groups"], dict(state_dict["state"])
         sizes, expected = [len(g["params"]) for g in saved], [len(g["params"]) for g in groups]
-        where = f"{type(self).__name__}.load_state_dict"
         if sizes != expected:
             raise ValueError(f"{where}: the groups have {sizes} parameters, expected {expected}")
         new_groups = [self._merged(i, group, other) for i, (group, other) in enumerate(zip(groups, saved, strict=True))]
-        state: dict[Any, Any] = {}
+        state: dict[Any, dict[str, Any]] = {}
         problems: list[str] = []
-        left = dict(state_dict["state"])
         for group, other in zip(new_groups, saved, strict=True):
-            for p, number in zip(group["params"], other["params"], strict=True):
-                if number in left:
-                    entries = left.pop(number)
+            for p, i in zip(group["params"], other["params"], strict=True):
+                entries = {key: v for key, v in left.pop(i, {}).items() if v is not None}
+                if entries:
                     example = self._example(p, group)
-                    problems += [f"parameter {number}: {what}" for what in self._misfits(p, entries, example)]
-                    state[p] = entries, example
+                    found = self._misfits(p, entries, example)
+                    problems += [f"parameter {i} {what}" for what in found]
+                    state[p] = {} if found else {k: self._loaded(p, k, v, example) for k, v in entries.items()}
         if problems:
             raise ValueError(f"{where}: the state does not fit\n  " + "\n  ".join(problems))
-        self.state = defaultdict(dict, copy.deepcopy(left))
-        for p, (entries, example) in state.items():
-            self.state[p] = {k: self._loaded(p, k, v, example) for k, v in entries.items() if v is not None}
+        self.state = defaultdict(dict, {**copy.deepcopy(left), **state})
         for group, new in zip(groups, new_groups, strict=True):
             group.update(new)
         self._layouts.clear()
@@ -312,12 +312,15 @@ class Optimizer:
             example = {k: v.array for k, v in self.state.get(p, {}).items() if isinstance(v, Tensor) and k in entries}
         else:
             known = {*example, *self.state_keys.values()}
-            unknown = [f"has '{k}', {type(self).__name__} has {sorted(known) or 'no state'}" for k in entries if k not in known]
+            unknown = [f"has a '{k}', expected {sorted(known) or 'nothing'}" for k in entries if k not in known]
             missing = [f"has no '{k}'" for k in example if k not in entries]
             if unknown or missing:
                 return unknown + missing
-        shapes = {k: (_shape(entries[k]), _shape(v)) for k, v in example.items() if entries[k] is not None}
-        return [f"'{k}' has shape {found}, expected {shape}" for k, (found, shape) in shapes.items() if found != shape]
+        return [
+            f"has a '{key}' of shape {_shape(entries[key])}, expected {_shape(like)}"
+            for key, like in example.items()
+            if _shape(entries[key]) != _shape(like)
+        ]
 
     def _loaded(self, p: Tensor, key: str, value, example: dict | None = None):
         """A copy of a saved state entry, in the dtype and on the device it must have beside p."""
@@ -337,7 +340,8 @@ class Optimizer:
 
     # copies, pickles, words
     def __getstate__(self) -> dict[str, Any]:
-        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+        caches = {"_layouts", "_pre_hooks", "_post_hooks", "_stepping"}
+        return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -362,7 +366,7 @@ def _plain(value):
     if value.__class__ in _PLAIN:
         return value
     if isinstance(value, Tensor) or hasattr(value, "item"):
-        return value.item()
+        return value.array.item() if isinstance(value, Tensor) else value.item()
     if isinstance(value, (tuple, list)):
         return tuple([_plain(v) for v in value])
     return value

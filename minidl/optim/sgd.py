@@ -9,7 +9,7 @@ from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, optionally with momentum (Polyak 1964) or Nesterov's momentum (Sutskever et al. 2013).
+    """Stochastic gradient descent, optionally with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013).
 
         g <- g + wd p                                  (weight_decay wd; with maximize first g <- -g)
         b <- mu b + (1 - dampening) g                  (momentum mu; at the first step b <- g)
@@ -19,16 +19,16 @@ class SGD(Optimizer):
     Polyak's form it stands inside. A constant momentum makes steps up to 1 / (1 - mu) times as long: lower lr with it.
 
     When to choose it: the first choice for convolutional networks on images, where with momentum 0.9 and a schedule it
-    tends to generalise best, and whenever a rule must be easy to analyse; one state array, the cheapest step. Bad at:
-    gradients whose scale differs much between parameters (embeddings, attention, recurrent networks), and at being
-    used without tuning lr; without momentum it creeps along ravines.
+    tends to generalise best, and wherever a rule must be easy to analyse; one state array at most, the cheapest step.
+    Bad at: gradients whose scale differs much between parameters (embeddings, attention, recurrent networks), and at
+    being used without tuning lr; without momentum it creeps along ravines.
 
-    foreach, fused: accepted and kept in the group; they choose between PyTorch's implementations, of which there is one here.
+    foreach, fused: accepted and kept in the group; they choose between implementations, of which there is one here.
     differentiable: only False. Raises ValueError for negative or non-finite hyperparameters, and for nesterov without
     momentum or with dampening.
 
-    Sources: B. Polyak, Some methods of speeding up the convergence of iteration methods, 1964; I. Sutskever, J. Martens,
-    G. Dahl and G. Hinton, On the importance of initialization and momentum in deep learning, ICML 2013.
+    Sources: B. Polyak, Some methods of speeding up the convergence of iteration methods, 1964; I. Sutskever,
+    J. Martens, G. Dahl and G. Hinton, On the importance of initialization and momentum in deep learning, ICML 2013.
 
     >>> import numpy as np
     >>> from minidl.tensor import Parameter, Tensor
@@ -59,8 +59,8 @@ class SGD(Optimizer):
         fused: bool | None = None,
     ) -> None:
         defaults = dict(lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov)
-        defaults.update(maximize=maximize, foreach=foreach, differentiable=differentiable, fused=fused)
-        super().__init__(params, defaults)
+        flags = dict(maximize=maximize, foreach=foreach, differentiable=differentiable, fused=fused)
+        super().__init__(params, {**defaults, **flags})
 
     def check(self, group: dict[str, Any]) -> None:
         """Raise unless the hyperparameters of a group make sense."""

@@ -24,30 +24,34 @@ def draw_curves(records: Sequence[Mapping[str, float]], path: str | os.PathLike,
         ImportError: matplotlib is not installed.
         OSError: the picture cannot be written.
     """
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
-    with rc_context({"font.size": 10, "axes.edgecolor": _GREY, "svg.hashsalt": "minidl"}):
-        figure = Figure(figsize=(12, 4.2), dpi=120, layout="constrained", facecolor="white")
-        canvas = FigureCanvasAgg(figure)
-        if title:
-            figure.suptitle(title, fontsize=11.5, color=_INK, x=0.012, ha="left")
-        left, middle, right = figure.subplots(1, 3)
-        epochs = [row["epoch"] for row in records]
-        _panel(left, "loss (cross-entropy)", epochs)
-        _lines(left, epochs, [r["train_loss"] for r in records], [r["test_loss"] for r in records], "{:.4f}")
-        _logarithmic(left, [r[key] for r in records for key in ("train_loss", "test_loss")])
-        _panel(middle, "accuracy in %", epochs)
-        accuracies = [[100 * r[key] for r in records] for key in ("train_accuracy", "test_accuracy")]
-        _lines(middle, epochs, *accuracies, "{:.2f} %")
-        _percentages(middle, [a for series in accuracies for a in series])
-        _panel(right, "learning rate", epochs)
-        right.plot(epochs, [r["lr"] for r in records], color=_LR, **_style(epochs))
-        right.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
-        right.set_ylim(bottom=0)
-        stream = io.BytesIO()
-        canvas.print_png(stream, metadata={"Software": "minidl"})
+    figure = Figure(figsize=(12, 4.2), dpi=120, layout="constrained", facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title, fontsize=11.5, color=_INK, x=0.012, ha="left")
+    left, middle, right = figure.subplots(1, 3)
+    epochs = [row["epoch"] for row in records]
+    _panel(left, "loss (cross-entropy)", epochs)
+    _lines(left, epochs, [r["train_loss"] for r in records], [r["test_loss"] for r in records], "{:.4f}")
+    if _logarithmic(left, [r[key] for r in records for key in ("train_loss", "test_loss")]):
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_minor_locator(NullLocator())
+        left.yaxis.set_major_formatter("{x:g}")
+    _panel(middle, "accuracy in %", epochs)
+    accuracies = [[100 * r[key] for r in records] for key in ("train_accuracy", "test_accuracy")]
+    _lines(middle, epochs, *accuracies, "{:.2f} %")
+    _percentages(middle, [a for series in accuracies for a in series])
+    _panel(right, "learning rate", epochs)
+    if records:
+        rates = [r["lr"] for r in records]
+        right.plot(epochs, rates, color=_LR, **_style(epochs))
+        right.yaxis.set_major_formatter("{x:g}")
+        right.set_ylim(0, 1.03 * max(rates))
+    stream = io.BytesIO()
+    canvas.print_png(stream, metadata={"Software": "minidl"})
     write_file(path, stream.getvalue())
 
 
@@ -62,13 +66,16 @@ def _panel(axes, title: str, epochs: Sequence[float]) -> None:
     axes.grid(True, color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_GREY)
     axes.tick_params(colors=_GREY, length=3)
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
     if epochs:
-        axes.set_xlim(min(1, epochs[0]) - (0.5 if len(epochs) == 1 else 0), max(epochs) + (0.5 if len(epochs) == 1 else 0))
+        margin = 0.5 if len(epochs) == 1 else 0
+        axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
+        axes.xaxis.get_major_locator().set_params(integer=True, nbins=8, min_n_ticks=1)
     else:
         axes.set(xticks=[], yticks=[])
-        axes.text(0.5, 0.5, "no epoch finished", transform=axes.transAxes, ha="center", color=_GREY)
+        text = axes.text(0.5, 0.5, "no epoch finished", transform=axes.transAxes, ha="center", color=_GREY)
+        text.set_in_layout(False)
 
 
 def _lines(axes, epochs, train, test, form: str) -> None:
@@ -80,14 +87,16 @@ def _lines(axes, epochs, train, test, form: str) -> None:
         axes.legend(frameon=False, loc="best", labelcolor=_INK)
 
 
-def _logarithmic(axes, values: Sequence[float]) -> None:
-    """A logarithmic scale where the values span more than a decade, else one from 0."""
+def _logarithmic(axes, values: Sequence[float]) -> bool:
+    """A logarithmic scale where the values span more than a decade (then True), else one from 0."""
     finite = [v for v in values if math.isfinite(v)]
     if finite and min(finite) > 0 and max(finite) > 10 * min(finite):
         axes.set_yscale("log")
         axes.set_title(axes.get_title(loc="left") + ", logarithmic", loc="left", fontsize=10.5, color=_INK)
-    elif finite:
+        return True
+    if finite:
         axes.set_ylim(bottom=0)
+    return False
 
 
 def _percentages(axes, values: Sequence[float]) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ..backend import device, get_backend
+from ..backend import default_device, device, get_backend
 from ..backend.random import manual_seed
 from ..data import DataLoader, ImageDataset, TensorDataset
 from ..data.datasets import MNIST, Digits
@@ -38,13 +38,13 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {"sgd": SGD, "adam": Adam, "adamw": 
 SCHEDULES: dict[str, Callable[[int, int], float]] = {"cosine": cosine, "constant": constant}
 # mean and standard deviation of the training pixels in 0 ... 1
 DATASETS: dict[str, tuple[float, float]] = {"digits": (0.3054, 0.3762), "mnist": (0.1307, 0.3081)}
-EPOCHS = {"digits": 30, "mnist": 5}
+EPOCHS = {"digits": 15, "mnist": 5}
 BATCH_SIZE = {"digits": 32, "mnist": 64}
 THREADS = 1
 LR = {
     "sgd": {"mlp": 0.05, "lenet5": 0.02, "cnn": 0.05},
-    "adam": {"mlp": 0.001, "lenet5": 0.002, "cnn": 0.003},
-    "adamw": {"mlp": 0.001, "lenet5": 0.002, "cnn": 0.003},
+    "adam": {"mlp": 0.002, "lenet5": 0.003, "cnn": 0.003},
+    "adamw": {"mlp": 0.002, "lenet5": 0.003, "cnn": 0.003},
 }
 
 
@@ -81,7 +81,7 @@ class Options:
     schedule: str = "cosine"
     epochs: int | None = None
     batch_size: int | None = None
-    device: str = "cpu"
+    device: str | None = None
     threads: int | None = None
     seed: int = 0
     out: str | None = None
@@ -105,7 +105,8 @@ class Options:
             if self.optimizer != "sgd":
                 raise ValueError(f"momentum: only the optimizer sgd has one, not {self.optimizer}")
             _number("momentum", self.momentum, 0.0, strict=False)
-        device(self.device)
+        if self.device is not None:
+            device(self.device)
 
     def resolved(self) -> Options:
         """The same without None, except `out` and `data_dir`, and `momentum` where there is none."""
@@ -115,6 +116,7 @@ class Options:
             "weight_decay": 0.01 if self.optimizer == "adamw" else 0.0,
             "epochs": EPOCHS[self.dataset],
             "batch_size": BATCH_SIZE[self.dataset],
+            "device": str(default_device()),
             "threads": THREADS,
         }
         return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})
@@ -136,8 +138,7 @@ def load_data(options: Options) -> Data:
         DatasetError: a file is missing and cannot be downloaded, or is damaged.
     """
     transform = Compose([ToTensor(), Normalize(*DATASETS[options.dataset])])
-    where, parts = device(options.device), []
-    classes = 0
+    where, parts, classes = device(options.device or default_device()), list[TensorDataset](), 0
     for train in (True, False):
         images: ImageDataset
         if options.dataset == "digits":
@@ -251,7 +252,7 @@ def execute(
     started, options = time.perf_counter(), options.resolved()
     try:
         RunFolder.check(options.out)
-        where = device(options.device)
+        where = device(options.device or default_device())
         get_backend(where)
         data = load_data(options)
         manual_seed(options.seed)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import Backend
-from . import arrays, conv, pool
+from . import arrays, conv, loss, norm, pool
 from .arrays import check
 
-BACKEND = Backend("cpu", np.ndarray, np, (arrays, conv, pool))
+BACKEND = Backend("cpu", np.ndarray, np, (arrays, conv, loss, norm, pool))

@@ -105,12 +105,32 @@ def check_index(index, size: int, where: str) -> None:
         raise IndexError(f"{where}: index {int(bad)} is out of range for size {size} (expected 0 <= index < {size})")
 
 
+def _flat(index, axis: int, size: int):
+    """The positions that `index` along the last axis means in the flattened array; None for another axis."""
+    if axis not in (-1, index.ndim - 1):
+        return None
+    rows = math.prod(index.shape[:-1])
+    return index + (np.arange(rows) * size).reshape(*index.shape[:-1], 1)
+
+
+def take_along_axis(x, index, axis):
+    """x at the positions `index` along `axis`."""
+    flat = _flat(index, axis, x.shape[axis]) if x.shape[:-1] == index.shape[:-1] else None
+    return np.take_along_axis(x, index, axis) if flat is None else x.reshape(-1)[flat]
+
+
 def scatter_add(x, index, axis, size):
     """Zeros of `size` along `axis`, to which x is added at `index`; a repeated index adds up."""
     y = np.zeros(x.shape[:axis] + (size,) + x.shape[axis + 1 :], dtype=x.dtype)
-    rows = [i.astype(np.intp) for i in np.ogrid[tuple(slice(n) for n in index.shape)]]
-    rows[axis] = index
-    np.add.at(y, tuple(rows), x)
+    flat = _flat(index, axis, size)
+    if flat is not None and index.shape[-1] == 1:  # one in each row: nothing is met twice
+        y.reshape(-1)[flat] = x
+    elif flat is not None:
+        np.add.at(y.reshape(-1), flat.reshape(-1), x.reshape(-1))
+    else:
+        rows = [i.astype(np.intp) for i in np.ogrid[tuple(slice(n) for n in index.shape)]]
+        rows[axis] = index
+        np.add.at(y, tuple(rows), x)
     return y
 
 

@@ -1,0 +1,496 @@
+"""The training loop, its metrics, checkpoints, the offered models, run folders and learning curves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from standin import counting
+
+import minidl
+from minidl import nn, optim, serialization, train
+from minidl.data import DataLoader, TensorDataset
+from minidl.report import draw_curves
+from minidl.train import run as runs
+from minidl.train.loop import NonFiniteLoss, Position, constant, cosine, evaluate, fit
+from minidl.train.metrics import Totals, accuracy
+
+LOSS = nn.CrossEntropyLoss()
+
+
+def points(where, n: int = 50) -> TensorDataset:
+    """Points of three classes that a small network can tell apart."""
+    rng = np.random.default_rng(5)
+    target = rng.integers(0, 3, n)
+    x = rng.normal(size=(n, 4)) + np.eye(3, 4)[target] * 3
+    return TensorDataset(where.tensor(x, "float32"), where.tensor(target, "int64"))
+
+
+class Setup:
+    """A model with dropout and batch norm, an optimizer and a shuffling loader, the same every time."""
+
+    def __init__(self, where, epochs: int = 4) -> None:
+        minidl.manual_seed(9)
+        self.data = points(where)
+        self.model = nn.Sequential(
+            nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3)
+        )
+        self.model.to(where.name)
+        self.optimizer = optim.Adam(self.model.parameters(), lr=0.01)
+        self.loader = DataLoader(self.data, batch_size=8, shuffle=True)
+        self.test = DataLoader(self.data, batch_size=20)
+        self.epochs, self.position = epochs, Position()
+
+    def fit(self, **kwargs):
+        given = dict(validation=self.test, schedule=cosine, position=self.position)
+        return fit(self.model, self.loader, LOSS, self.optimizer, self.epochs, **{**given, **kwargs})
+
+    def save(self, folder):
+        folder.mkdir(exist_ok=True)
+        return train.save_checkpoint(folder, self.model, self.optimizer, self.loader, self.position)
+
+
+# ----------------------------------------------------------------------------------------------------------- loop
+def test_fit_yields_one_record_an_epoch_and_learns(where):
+    setup = Setup(where, epochs=6)
+    records = list(setup.fit())
+    assert [r.epoch for r in records] == [1, 2, 3, 4, 5, 6]
+    assert records[-1].train_loss < 0.7 * records[0].train_loss
+    assert records[-1].test_accuracy > 0.9 > records[0].train_accuracy
+    assert all(r.images_per_second > 0 for r in records)
+    assert [r.seconds for r in records] == sorted(r.seconds for r in records)
+    assert setup.position.epoch == 6 and setup.position.step == 6 * 7
+
+
+def test_the_record_has_the_means_over_samples_not_over_batches(where):
+    """50 samples in batches of 8: the last batch has 2 and must weigh as much as 2."""
+    setup = Setup(where)
+    losses, sizes, hits = [], [], []
+
+    def loss(output, target):
+        value = LOSS(output, target)
+        losses.append(value.item())
+        sizes.append(target.shape[0])
+        hits.append(int((output.argmax(1) == target).sum().item()))
+        return value
+
+    record = next(fit(setup.model, setup.loader, loss, setup.optimizer, 1))
+    assert sizes == [8] * 6 + [2]
+    assert record.train_loss == pytest.approx(np.average(losses, weights=sizes), rel=1e-12)
+    assert record.train_accuracy == sum(hits) / 50
+    assert math.isnan(record.test_loss) and math.isnan(record.test_accuracy)
+
+
+@pytest.mark.parametrize("schedule", [constant, cosine])
+def test_the_learning_rate_of_every_step_follows_the_schedule(where, schedule):
+    setup = Setup(where, epochs=2)
+    setup.optimizer.add_param_group({"params": [minidl.nn.Parameter(where.array([0.0]))], "lr": 0.5})
+    rates = []
+    step = setup.optimizer.step
+    setup.optimizer.step = lambda: (rates.append([g["lr"] for g in setup.optimizer.param_groups]), step())
+    records = list(setup.fit(schedule=schedule))
+    expected = [[0.01 * schedule(s, 14), 0.5 * schedule(s, 14)] for s in range(14)]
+    assert rates == expected
+    assert [r.lr for r in records] == [rates[6][0], rates[13][0]]
+
+
+def test_cosine_against_its_closed_form():
+    assert cosine(0, 10) == 1 and cosine(10, 10) == pytest.approx(0, abs=1e-15) and cosine(5, 10) == pytest.approx(0.5)
+    values = [cosine(s, 10) for s in range(11)]
+    assert values == sorted(values, reverse=True)
+
+
+def test_break_is_early_stopping(where):
+    setup = Setup(where, epochs=100)
+    for record in setup.fit():
+        if record.epoch == 2:
+            break
+    assert setup.position.epoch == 2
+
+
+def test_stop_is_asked_after_every_step(where):
+    setup = Setup(where)
+    asked = itertools.count(1)
+    records = list(setup.fit(stop=lambda: next(asked) == 10))
+    assert len(records) == 1 and setup.position.epoch == 1
+    assert setup.position.step == 10 and setup.position.step_in_epoch == 3 and setup.position.totals.count == 24
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("at", [1, 7, 11])
+def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(where, bad, at):
+    setup, calls = Setup(where), itertools.count(1)
+
+    def loss(output, target):
+        return LOSS(output, target) * (bad if next(calls) == at else 1.0)
+
+    with pytest.raises(NonFiniteLoss, match="not finite") as error, np.errstate(all="ignore"):
+        list(fit(setup.model, setup.loader, loss, setup.optimizer, 4, position=setup.position))
+    assert (error.value.epoch, error.value.step) == ((at - 1) // 7 + 1, (at - 1) % 7 + 1)
+
+
+def test_a_test_loss_that_is_not_finite_stops_before_the_epoch_is_yielded(where):
+    """The last step of an epoch may spoil the weights while every training loss was fine."""
+    setup = Setup(where)
+
+    def loss(output, target):
+        return LOSS(output, target) * (1.0 if setup.model.training else math.nan)
+
+    with pytest.raises(NonFiniteLoss, match="epoch 1, on the test data"):
+        next(fit(setup.model, setup.loader, loss, setup.optimizer, 4, validation=setup.test))
+
+
+def test_a_step_costs_no_wait_for_the_gpu_beyond_the_few_of_the_layers():
+    """The totals are read rarely: twice as many steps in an epoch may not mean twice as many downloads by the loop."""
+    from conftest import Where
+
+    where = Where("cuda")
+    setup = Setup(where)
+    batches = [(x, y) for x, y in setup.loader] * 4
+    with counting() as counter:
+        list(fit(setup.model, batches, lambda o, t: (o * o).mean(), setup.optimizer, 1))
+    if counter.launches:  # the stand-in; a real GPU is not counted
+        assert counter.downloads < len(batches)
+
+
+def test_evaluate_in_eval_mode_without_gradients_and_back(where):
+    setup = Setup(where)
+    seen = []
+
+    def loss(output, target):
+        seen.append((setup.model.training, minidl.is_grad_enabled()))
+        return LOSS(output, target)
+
+    for mode in (True, False):
+        setup.model.train(mode)
+        result = evaluate(setup.model, setup.test, loss)
+        assert setup.model.training is mode
+    assert set(seen) == {(False, False)}
+    setup.model.eval()
+    x, y = setup.data.tensors
+    output = setup.model(x)
+    assert result == (pytest.approx(LOSS(output, y).item(), rel=1e-5), accuracy(output, y))
+
+
+def test_evaluate_leaves_the_mode_when_it_fails(where):
+    setup = Setup(where)
+    with pytest.raises(ZeroDivisionError):
+        evaluate(setup.model, setup.test, lambda o, t: 1 / 0)
+    assert setup.model.training and minidl.is_grad_enabled()
+    with pytest.raises(ValueError, match="no batches"):
+        evaluate(setup.model, [], LOSS)
+
+
+def test_many_batches_in_evaluate(where):
+    setup = Setup(where)
+    one = DataLoader(setup.data, batch_size=1)
+    assert len(one) == 50
+    batches = list(one) * 3
+    a, b = evaluate(setup.model, batches, LOSS), evaluate(setup.model, setup.test, LOSS)
+    assert a == (pytest.approx(b[0], rel=1e-5), b[1])
+
+
+# -------------------------------------------------------------------------------------------------------- metrics
+def test_accuracy(where):
+    x = where.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.4], [2.0, 1.0]])
+    assert accuracy(x, where.tensor([1, 0, 0, 0])) == 0.75
+    for shapes in (((2, 3), (3,)), ((2,), (2,)), ((2, 3), (2, 1)), ((0, 3), (0,))):
+        with pytest.raises(ValueError, match="accuracy: expected input"):
+            accuracy(minidl.zeros(*shapes[0]), minidl.zeros(*shapes[1]))
+
+
+def test_totals_do_not_depend_on_when_they_are_read(where):
+    rng = np.random.default_rng(1)
+    batches = [
+        (where.tensor(rng.normal(), "float32"), where.tensor(rng.normal(size=(n, 3))), where.tensor(rng.integers(0, 3, n)))
+        for n in (5, 3, 8, 1)
+    ]
+    sums = []
+    for moments in ((), (0, 1, 2, 3), (1,)):
+        totals = Totals()
+        for i, batch in enumerate(batches):
+            totals.add(*batch)
+            if i in moments:
+                totals.read()
+        sums.append(totals.state_dict())
+    assert sums[0] == sums[1] == sums[2] and sums[0]["count"] == 17
+    again = Totals()
+    again.load_state_dict(json.loads(json.dumps(sums[0])))
+    assert again.mean_loss == totals.mean_loss and again.accuracy == totals.accuracy
+
+
+# ----------------------------------------------------------------------------------------------------- checkpoints
+@pytest.mark.parametrize("step", [1, 6, 7, 8, 20, 27])
+def test_resuming_from_a_checkpoint_ends_with_the_same_bytes(where, tmp_path, step):
+    """Also in the middle of an epoch, and right at its end (7 steps an epoch)."""
+    whole = Setup(where)
+    records = list(whole.fit())
+    whole.save(tmp_path / "whole")
+
+    first, asked = Setup(where), itertools.count(1)
+    before = list(first.fit(stop=lambda: next(asked) == step))
+    first.save(tmp_path / "part")
+
+    second = Setup(where)
+    minidl.manual_seed(12345)
+    second.position = train.load_checkpoint(tmp_path / "part", second.model, second.optimizer, second.loader)
+    assert second.position.step == step
+    after = list(second.fit())
+    second.save(tmp_path / "part")
+
+    name = "checkpoint.safetensors"
+    assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "part" / name).read_bytes()
+    timed = {"images_per_second", "seconds"}
+    log = [[{k: v for k, v in r.__dict__.items() if k not in timed} for r in rows] for rows in (records, before + after)]
+    assert log[0] == log[1]
+
+
+def test_a_checkpoint_of_another_model_changes_nothing(where, tmp_path):
+    setup = Setup(where)
+    next(setup.fit())
+    setup.save(tmp_path)
+    other = nn.Linear(4, 3).to(where.name)
+    before = where.host(other.weight).copy()
+    optimizer = optim.Adam(other.parameters())
+    with pytest.raises(RuntimeError, match="Linear"):
+        train.load_checkpoint(tmp_path, other, optimizer, setup.loader)
+    np.testing.assert_array_equal(where.host(other.weight), before)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    from conftest import Where
+
+    setup = Setup(Where("cpu"))
+    serialization.save(setup.model.state_dict(), tmp_path / "checkpoint.safetensors")
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        train.load_checkpoint(tmp_path, setup.model, setup.optimizer, setup.loader)
+    with pytest.raises(FileNotFoundError):
+        train.load_checkpoint(tmp_path / "none", setup.model, setup.optimizer, setup.loader)
+    with pytest.raises(ValueError, match="Position: expected the keys"):
+        Position().load_state_dict({"epoch": 1})
+
+
+def test_the_json_copy_says_the_same_without_arrays(where, tmp_path):
+    setup = Setup(where)
+    list(setup.fit())
+    setup.save(tmp_path)
+    copy = json.loads((tmp_path / "checkpoint.json").read_text())
+    saved = serialization.load(tmp_path / "checkpoint.safetensors")
+    for key in ("version", "position", "random", "loader"):
+        assert copy[key] == saved[key]
+    assert copy["position"]["best_accuracy"] > 0.9
+    assert copy["model"]["0.weight"] == [16, 4]
+    assert copy["optimizer"]["param_groups"][0]["lr"] == saved["optimizer"]["param_groups"][0]["lr"]
+
+
+# ---------------------------------------------------------------------------------------------------------- models
+@pytest.mark.parametrize("name", sorted(runs.MODELS))
+@pytest.mark.parametrize("size", [(4, 4), (8, 8), (15, 9), (19, 20), (28, 28), (32, 32)], ids=str)
+def test_models_take_images_of_any_size(name, size):
+    model = runs.MODELS[name]((3, *size), 7)
+    assert model(minidl.zeros(2, 3, *size)).shape == (2, 7)
+
+
+def test_models_have_the_parameters_they_are_known_for():
+    counts = {name: sum(p.numel() for p in make((1, 28, 28), 10).parameters()) for name, make in runs.MODELS.items()}
+    assert counts["lenet5"] == 61_706 and counts["mlp"] == 784 * 256 + 256 + 256 * 128 + 128 + 1290
+    assert "conv1.weight" in runs.MODELS["lenet5"]().state_dict()
+
+
+@pytest.mark.parametrize("make", [train.CNN, train.LeNet5])
+def test_images_that_are_too_small_are_refused(make):
+    with pytest.raises(ValueError, match=rf"{make.__name__}: expected images .* got \(1, 3, 8\)"):
+        make((1, 3, 8), 10)
+
+
+# ------------------------------------------------------------------------------------------------------------ runs
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(dataset="x"), "dataset: expected one of digits, mnist; got 'x'"),
+        (dict(model="x"), "model: expected one of"),
+        (dict(optimizer="x"), "optimizer: expected one of"),
+        (dict(schedule="x"), "schedule: expected one of"),
+        (dict(lr=0), "lr: expected a number above 0, got 0"),
+        (dict(lr=math.nan), "lr: expected a number above 0, got nan"),
+        (dict(lr="1"), "lr: expected a number above 0, got '1'"),
+        (dict(weight_decay=-1.0), "weight_decay: expected a number of at least 0, got -1"),
+        (dict(momentum=0.9), "momentum: only the optimizer sgd has one, not adam"),
+        (dict(optimizer="sgd", momentum=-0.1), "momentum: expected a number of at least 0"),
+        (dict(epochs=0), "epochs: expected a whole number of at least 1, got 0"),
+        (dict(epochs=1.5), "epochs: expected a whole number"),
+        (dict(epochs=True), "epochs: expected a whole number"),
+        (dict(batch_size=0), "batch_size: expected a whole number of at least 1, got 0"),
+        (dict(threads=0), "threads: expected a whole number of at least 1, got 0"),
+        (dict(seed=-1), "seed: expected a whole number of at least 0, got -1"),
+        (dict(device="tpu"), "device: expected 'cpu', 'cuda' or 'cuda:N', got 'tpu'"),
+    ],
+    ids=str,
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError) as error:
+        train.Options(**options)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("model", runs.MODELS)
+@pytest.mark.parametrize("dataset", runs.DATASETS)
+@pytest.mark.parametrize("optimizer", runs.OPTIMIZERS)
+def test_every_combination_has_defaults(dataset, model, optimizer):
+    o = train.Options(dataset, model, optimizer).resolved()
+    assert o.lr > 0 and o.epochs > 0 and o.batch_size > 0 and o.threads > 0 and o.device == "cpu"
+    assert (o.momentum == 0.9) == (optimizer == "sgd") and (o.weight_decay > 0) == (optimizer == "adamw")
+    given = train.Options(dataset, model, lr=7.0, epochs=3, weight_decay=0.5).resolved()
+    assert (given.lr, given.epochs, given.weight_decay) == (7.0, 3, 0.5)
+
+
+def test_run_folders_are_numbered_and_never_shared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "a-7").mkdir(parents=True)
+    (tmp_path / "runs" / "a-x").mkdir()
+    (tmp_path / "runs" / "a-b-9").mkdir()
+    assert [train.RunFolder.create(None, "a").path.name for _ in range(3)] == ["a-8", "a-9", "a-10"]
+    assert train.RunFolder.create(None, "b").path.name == "b-1"
+
+
+def test_another_run_that_takes_the_number_in_the_same_moment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "a-1").mkdir(parents=True)
+    monkeypatch.setattr(runs.Path, "iterdir", lambda self: iter(()))  # it is not there yet when we look
+    assert train.RunFolder.create(None, "a").path.name == "a-2"
+
+
+def test_an_existing_folder_is_used_only_if_it_is_empty(tmp_path):
+    (tmp_path / "empty").mkdir()
+    train.RunFolder.create(str(tmp_path / "empty"), "a")
+    with pytest.raises(ValueError, match="out: .*empty exists and is not empty"):
+        train.RunFolder.create(str(tmp_path / "empty"), "a")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="out: .*file exists and is no folder"):
+        train.RunFolder.create(str(tmp_path / "file"), "a")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def quick(tmp_path, **options) -> train.Options:
+    return train.Options(**{"model": "mlp", "epochs": 3, "batch_size": 256, "out": str(tmp_path / "run"), **options})
+
+
+def test_a_run_leaves_its_folder(tmp_path):
+    lines = []
+    outcome = train.execute(quick(tmp_path, seed=4), lines.append)
+    folder = tmp_path / "run"
+    assert outcome.folder == folder and not outcome.stopped and outcome.record.epoch == 3
+    names = {"config.json", "log.csv", "checkpoint.safetensors", "checkpoint.json", "curves.png"}
+    assert {p.name for p in folder.iterdir()} == names
+    rows = list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
+    assert [r["epoch"] for r in rows] == ["1", "2", "3"] and float(rows[-1]["test_accuracy"]) > 0.5
+    config = json.loads((folder / "config.json").read_text())
+    assert config["arguments"]["seed"] == 4 and config["arguments"]["lr"] == 0.002
+    assert config["versions"]["minidl"] == minidl.__version__ and config["versions"]["numpy"] == np.__version__
+    assert config["machine"]["blas"] and config["data"]["train"] == 1437
+    assert any("1,437 training" in line for line in lines) and lines[-1].startswith("  3/3")
+
+
+def test_a_run_on_the_other_device_gives_a_checkpoint_too(tmp_path):
+    outcome = train.execute(quick(tmp_path, device="cuda", epochs=1))
+    assert outcome.record.test_accuracy > 0.3
+    saved = serialization.load(tmp_path / "run" / "checkpoint.safetensors")
+    assert saved["model"]["fc1.weight"].device == "cpu"
+
+
+def test_a_run_that_goes_wrong_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    explode = {**runs.SCHEDULES, "constant": lambda step, steps: 1.0 if step < 9 else 1e30}
+    monkeypatch.setattr(runs, "SCHEDULES", explode)
+    with pytest.raises(NonFiniteLoss, match="epoch 2, step 5"):
+        train.execute(quick(tmp_path, schedule="constant", optimizer="sgd"))
+    position = serialization.load(tmp_path / "run" / "checkpoint.safetensors")["position"]
+    assert position["epoch"] == 1 and position["step"] == 6
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 2
+    assert (tmp_path / "run" / "curves.png").exists()
+
+
+def test_the_checkpoint_is_there_before_its_epoch_is_logged(tmp_path, monkeypatch):
+    order = []
+    save, log = runs.save_checkpoint, train.RunFolder.log
+    monkeypatch.setattr(runs, "save_checkpoint", lambda *a: (order.append("checkpoint"), save(*a)))
+    monkeypatch.setattr(train.RunFolder, "log", lambda self, r: (order.append("log"), log(self, r)))
+    train.execute(quick(tmp_path, epochs=2), lambda line: order.append("said") if "/2" in line else None)
+    assert order == ["checkpoint", "log", "said"] * 2
+
+
+def test_a_full_disk_harms_nothing_that_is_there(tmp_path, monkeypatch):
+    calls = itertools.count(1)
+    fsync = os.fsync
+
+    def full(handle):
+        if next(calls) > 12:
+            raise OSError(28, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        train.execute(quick(tmp_path, epochs=30))
+    monkeypatch.undo()
+    assert error.value.filename.startswith(str(tmp_path / "run"))
+    position = serialization.load(tmp_path / "run" / "checkpoint.safetensors")["position"]
+    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()[1:]
+    assert 1 <= len(rows) <= position["epoch"] < 30
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+# ---------------------------------------------------------------------------------------------------------- curves
+def rows(n: int, **others) -> list[dict]:
+    return [
+        dict(epoch=i, train_loss=2 / i, test_loss=2.1 / i, train_accuracy=1 - 0.5 / i, test_accuracy=1 - 0.6 / i, lr=0.1 / i)
+        | others
+        for i in range(1, n + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [rows(0), rows(1), rows(2), rows(60), rows(3, test_loss=math.nan, test_accuracy=math.nan), rows(3, train_loss=0.0)],
+    ids=["none", "one", "two", "sixty", "no test", "zero loss"],
+)
+def test_curves_of_any_length(tmp_path, records):
+    draw_curves(records, tmp_path / "a.png", "a title")
+    draw_curves(records, tmp_path / "b.png", "a title")
+    raw = (tmp_path / "a.png").read_bytes()
+    assert raw.startswith(b"\x89PNG") and raw == (tmp_path / "b.png").read_bytes()
+    width, height = (int.from_bytes(raw[i : i + 4], "big") for i in (16, 20))
+    assert (width, height) == (1440, 504)
+
+
+def test_curves_show_the_values(tmp_path):
+    """The pixels of each series' colour are where its values are: high loss first, low loss last."""
+    image_of = __import__("matplotlib.image", fromlist=["imread"]).imread
+    draw_curves(rows(20), tmp_path / "a.png", "")
+    image = image_of(io.BytesIO((tmp_path / "a.png").read_bytes()))[:, :, :3]
+    panel = image[:, : image.shape[1] // 3]
+    train_colour = np.abs(panel - np.array([0x00, 0x72, 0xB2]) / 255).max(axis=2) < 0.02
+    ys, xs = np.nonzero(train_colour)
+    assert len(xs) > 100
+    left, right = ys[xs < np.quantile(xs, 0.05)].mean(), ys[xs > np.quantile(xs, 0.98)].mean()
+    assert left < right  # rows count downwards: the loss falls
+
+
+def test_drawing_leaves_matplotlib_as_it_was_and_is_imported_late(tmp_path):
+    program = (
+        "import sys, minidl, minidl.cli, minidl.report\n"
+        "assert not any(m.startswith('matplotlib') for m in sys.modules), 'imported too early'\n"
+        "import matplotlib as m; values = lambda: {k: m.rcParams[k] for k in m.rcParams if k != 'backend'}\n"
+        "before = values()\n"
+        "minidl.report.draw_curves([], sys.argv[1])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot was imported'\n"
+        "assert values() == before, 'settings were changed'\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.png")], check=True, env=env)
