@@ -1,7 +1,7 @@
 """A perceptron on MNIST with the training loop written out: what `minidl train` does, in plain sight.
 
-    python examples/mnist_mlp.py                      # MNIST, downloaded if it is not there
-    python examples/mnist_mlp.py --dataset digits     # the 8x8 digits that are part of minidl
+python examples/mnist_mlp.py                      # MNIST, downloaded if it is not there
+python examples/mnist_mlp.py --dataset digits     # the 8x8 digits that are part of minidl
 """
 
 import argparse

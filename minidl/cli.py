@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields
@@ -62,8 +63,9 @@ class _Stop:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Stop:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._came)
+        if threading.current_thread() is threading.main_thread():  # no other thread may ask for signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._came)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -94,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return arguments.function(arguments, stop)
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has gone; what is still in the buffer goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read the output has gone
+        _give_up_stdout()
         return 128 + 13
     except KeyboardInterrupt:
         _complain("stopped at once", "")
@@ -104,6 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return 1
     except (RunError, OSError) as error:
+        try:
+            sys.stdout.flush()
+        except OSError:  # it was the output that could not be written
+            _give_up_stdout()
         _complain(_with_option(_reason(error)))
         return 2
     except MemoryError:
@@ -166,7 +172,9 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is trained")
     _choice(what, "dataset", runs.DATASETS, default.dataset, "the data set")
     _choice(what, "model", runs.MODELS, default.model, "a perceptron, LeNet-5, or a small CNN with batch norm")
-    what.add_argument("--data-dir", metavar="DIR", help="where mnist lies or is put (default: $MINIDL_DATA, else ~/.cache/minidl)")
+    what.add_argument(
+        "--data-dir", metavar="DIR", help="where mnist lies or is put (default: $MINIDL_DATA, else ~/.cache/minidl)"
+    )
 
     how = parser.add_argument_group("how it is trained")
     _choice(how, "optimizer", runs.OPTIMIZERS, default.optimizer, "the update rule")
@@ -182,10 +190,10 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
     where = parser.add_argument_group("where")
+    where.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: $MINIDL_DEVICE, else cpu)")
     where.add_argument(
-        "--device", metavar="D", help="cpu, cuda or cuda:N (default: $MINIDL_DEVICE, else cpu)"
+        "--threads", type=int, metavar="N", help=f"threads of the matrix products (default: {runs.THREADS})"
     )
-    where.add_argument("--threads", type=int, metavar="N", help=f"threads of the matrix products (default: {runs.THREADS})")
     where.add_argument("--out", metavar="DIR", help="a new or empty folder for the run (default: runs/DATASET-MODEL-N)")
     where.add_argument("--quiet", action="store_true", help="print the last line and errors only")
 
@@ -209,6 +217,11 @@ def _say(line: str) -> None:
 
 def _nothing(line: str) -> None:
     """What --quiet says."""
+
+
+def _give_up_stdout() -> None:
+    """Let what is still in the buffer go nowhere; the interpreter would complain of it at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, kind: str = "error: ") -> None:

@@ -165,7 +165,7 @@ def rand(*size, generator=None, dtype=None, device=None, requires_grad=False) ->
     return _place(_generator(generator).uniform(_size(size), (dtype or mode.dtype)), device, requires_grad)
 
 
-def randint(low, high=None, size=None, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+def randint(low=0, high=None, size=None, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Random integers in [low, high); `randint(high, size)` starts from 0."""
     if size is None or high is None:
         low, high, size = (0, low, high if size is None else size)

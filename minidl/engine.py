@@ -126,7 +126,10 @@ class Op:
         text = str(error)
         if not text.startswith(self.name):
             shapes = ", ".join(str(tuple(a.shape)) if hasattr(a, "shape") else repr(a) for a in arrays)
-            error.args = (f"{self.name}: {text} (inputs: {shapes})",)
+            text = f"{self.name}: {text} (inputs: {shapes})"
+            if isinstance(error, np.exceptions.AxisError):  # keeps its text elsewhere
+                raise IndexError(text) from error
+            error.args = (text,)
 
 
 def _function(self: Op):

@@ -369,7 +369,8 @@ def cat(tensors, dim=0) -> Tensor:
 @_named
 def stack(tensors, dim=0) -> Tensor:
     """The tensors, all of one shape, along a new dimension."""
-    return S.pile(*_sequence("stack", tensors), axis=dim)
+    tensors = _sequence("stack", tensors)
+    return S.pile(*tensors, axis=_wrapped(dim, tensors[0].ndim + 1, "stack"))
 
 
 @_named

@@ -105,7 +105,7 @@ def _index(index, like):
     if index.__class__ in BACKENDS:
         if index.dtype.kind not in "iub":
             raise IndexError(f"index: expected integers or bools, got {index.dtype}")
-        if type(index) is not type(like):
+        if index.__class__ is not like.__class__:
             index = backend_of(like).from_host(backend_of(index).to_host(index))
     return index
 
@@ -204,6 +204,7 @@ def _scalar(kind):
             )
         return kind(self.array.item())
 
+    convert.__doc__ = f"The one element as a Python {kind.__name__}."
     return convert
 
 
@@ -310,10 +311,24 @@ Tensor.is_cuda = property(lambda self: self.device.type == "cuda")
 Tensor.is_sparse = property(lambda self: False)
 Tensor.T = property(lambda self: F.permute(self, *range(self.array.ndim)[::-1]))
 Tensor.mT = property(lambda self: F.transpose(self, -1, -2))
-Tensor.view_as = lambda self, other: F.view(self, other.array.shape)
-Tensor.reshape_as = lambda self, other: F.reshape(self, other.array.shape)
-Tensor.expand_as = lambda self, other: F.expand(self, other.array.shape)
-Tensor.type_as = lambda self, other: self.to(other.dtype)
+
+
+def _as(function):
+    def method(self, other) -> Tensor:
+        return function(self, other.array.shape)
+
+    method.__name__, method.__doc__ = f"{function.__name__}_as", f"`{function.__name__}` to the shape of `other`."
+    return attach(method)
+
+
+for _function in (F.view, F.reshape, F.expand):
+    _as(_function)
+
+
+@attach
+def type_as(self, other) -> Tensor:
+    """The tensor in the dtype of `other`."""
+    return self.to(other.dtype)
 
 
 # ------------------------------------------------------------------------------------------------ dtypes, devices

@@ -30,10 +30,10 @@ _PLAIN = (bool, int, float, str, type(None))
 def save(obj: Any, f: str | os.PathLike | BinaryIO, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write `obj`, such as a `state_dict()` or a dict of several and some numbers, as a safetensors file.
 
-    obj: Tensors, NumPy arrays, numbers, strings and None, in dicts, lists and tuples. f: a path, or a file that is open
-    for writing bytes. metadata: strings to put beside them, for `read_metadata`. The Tensors lie in the file under their
-    keys, joined by dots; the same `obj` always gives the same bytes. At a path the file appears whole or not at all: it is
-    written under a temporary name in the same folder, flushed to the disk and renamed.
+    obj: Tensors, NumPy arrays, numbers, strings and None, in dicts, lists and tuples. f: a path, or a file that is
+    open for writing bytes. metadata: strings to put beside them, for `read_metadata`. The Tensors lie in the file
+    under their keys, joined by dots; the same `obj` always gives the same bytes. At a path the file appears whole or
+    not at all: it is written under a temporary name in the same folder, flushed to the disk and renamed.
 
     Raises:
         TypeError: something else is in `obj`, or the metadata are not strings.
@@ -66,8 +66,8 @@ def load(f: str | os.PathLike | BinaryIO, map_location: str | _device | None = N
     """What `save` wrote, or the dict of Tensors in any other safetensors file.
 
     f: a path, or a file that is open for reading bytes. map_location: the device of the Tensors (default: the CPU).
-    Everything is checked before anything is returned: the header, the sizes, and of files by `save` a digest of the data.
-    Nothing in a file is ever executed.
+    Everything is checked before anything is returned: the header, the sizes, and of files by `save` a digest of the
+    data. Nothing in a file is ever executed.
 
     Raises:
         ValueError: the file is damaged, is not a safetensors file, or holds a dtype that minidl does not have.
@@ -79,7 +79,7 @@ def load(f: str | os.PathLike | BinaryIO, map_location: str | _device | None = N
     try:
         arrays = safetensors.load(raw)
         header, data = _split(raw)
-        for key, array in arrays.items():
+        for array in arrays.values():
             as_dtype(array.dtype)
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(

@@ -292,7 +292,6 @@ def test_a_changed_input_that_is_needed_is_refused(where):
         (lambda: x / w, w, "divide"),
         (lambda: x.log(), x, "log"),
         (lambda: x**2, x, "square"),
-        (lambda: F.mse_loss(x, w), w, "mse_loss"),
         (lambda: minidl.maximum(x, w), x, "maximum"),
         (lambda: x.dot(w), w, "matmul"),
     ):
@@ -379,8 +378,8 @@ def test_a_change_elsewhere_in_the_same_memory_is_allowed(where):
     y.backward()
     np.testing.assert_array_equal(where.host(a.grad), [0, 2, 4])
     y = (a * a).sum()
-    for k in range(20):  # many different views
-        memory[3 + k % 3 :].add_(1.0)
+    for k in range(3):
+        memory[3 + k :].add_(1.0)
     y.backward()
 
 
@@ -393,7 +392,7 @@ def test_a_changed_index_is_refused(where):
     mask = where.tensor([True, False, True])
     y = x * 1.0
     y[mask] = 0.0
-    mask.logical_not_() if hasattr(mask, "logical_not_") else mask.copy_(~mask)
+    mask.copy_(~mask)
     with pytest.raises(RuntimeError, match="'setitem'.*changed in place"):
         y.sum().backward()
 
@@ -567,12 +566,17 @@ def test_anomaly_mode_names_op_module_and_line(where):
             self.first = nn.Linear(2, 2)
             self.second = nn.Sequential(nn.ReLU(), nn.Linear(2, 2))
 
+        def forward(self, x):
+            return self.second(self.first(x))
+
     net = Net().double().to(where.name)
     with minidl.no_grad():
+        net.first.weight.fill_(1.0)
+        net.first.bias.fill_(1.0)
         net.second[1].weight.fill_(np.inf)
     x = where.leaf([[1.0, 2.0]])
     with minidl.detect_anomaly(), pytest.raises(RuntimeError, match=r"forward of 'linear' in module 'second.1' gave (nan|inf)"):
-        net.second(x)
+        net(x)
     with minidl.detect_anomaly():
         y = where.leaf([0.0, 1.0]).sqrt()  # fine forward, infinite backward
         with pytest.raises(RuntimeError, match=r"backward of 'sqrt' gave inf.*test_engine.py:\d+"), np.errstate(divide="ignore"):

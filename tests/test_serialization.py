@@ -44,7 +44,7 @@ def test_round_trip_of_every_dtype_and_shape(tmp_path, dtype, shape):
 
 @pytest.mark.parametrize(
     "view",
-    [np.asfortranarray, lambda x: x.T, lambda x: x[:, ::2], lambda x: x[::-1], lambda x: np.broadcast_to(x[:1], (4, 6))],
+    [np.asfortranarray, np.transpose, lambda x: x[:, ::2], np.flipud, lambda x: np.broadcast_to(x[:1], (4, 6))],
     ids=["fortran", "transposed", "strided", "reversed", "broadcast"],
 )
 def test_memory_in_any_order(tmp_path, view):
@@ -64,6 +64,15 @@ def test_what_is_loaded_can_be_changed_and_owns_its_memory(tmp_path):
     loaded["w"] += 1
     assert not np.shares_memory(loaded["w"].array, loaded["b"].array)
     assert not loaded["w"].requires_grad
+
+
+def test_from_any_device_to_any_device(tmp_path, where):
+    S.save({"x": where.tensor([1.0, 2.0])}, tmp_path / "x.safetensors")
+    assert S.load(tmp_path / "x.safetensors")["x"].device == "cpu"
+    x = S.load(tmp_path / "x.safetensors", map_location=where.name)["x"]
+    assert where.host(x).tolist() == [1.0, 2.0] and x.device.type == where.name
+    with pytest.raises(ValueError, match="device"):
+        S.load(tmp_path / "x.safetensors", map_location="tpu")
 
 
 def test_nested_structure_comes_back(tmp_path):
@@ -92,7 +101,8 @@ def test_nested_structure_comes_back(tmp_path):
 
 
 def test_names_that_collide_are_kept_apart(tmp_path):
-    obj = {"a": {"b": minidl.tensor([1])}, "a.b": minidl.tensor([2]), "": minidl.tensor([3]), "__metadata__": minidl.tensor([4])}
+    one, two, three, four = (minidl.tensor([i]) for i in (1, 2, 3, 4))
+    obj = {"a": {"b": one}, "a.b": two, "": three, "__metadata__": four}
     S.save(obj, tmp_path / "x.safetensors")
     got = S.load(tmp_path / "x.safetensors")
     assert [got["a"]["b"].item(), got["a.b"].item(), got[""].item(), got["__metadata__"].item()] == [1, 2, 3, 4]
@@ -221,8 +231,8 @@ def damaged() -> list:
         return pickle.dumps({"w": [1.0]})
 
     return [
-        cut, no_data, longer, flipped_bit, absurd_header, no_json, other_shape, other_structure, later_version, other_note,
-        empty, a_pickle,
+        cut, no_data, longer, flipped_bit, absurd_header, no_json, other_shape, other_structure, later_version,
+        other_note, empty, a_pickle,
     ]  # fmt: skip
 
 

@@ -37,15 +37,14 @@ def points(where, n: int = 50) -> TensorDataset:
 class Setup:
     """A model with dropout and batch norm, an optimizer and a shuffling loader, the same every time."""
 
-    def __init__(self, where, epochs: int = 4) -> None:
+    def __init__(self, where, epochs: int = 4, generator: int | None = None) -> None:
         minidl.manual_seed(9)
         self.data = points(where)
-        self.model = nn.Sequential(
-            nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3)
-        )
+        self.model = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
         self.model.to(where.name)
         self.optimizer = optim.Adam(self.model.parameters(), lr=0.01)
-        self.loader = DataLoader(self.data, batch_size=8, shuffle=True)
+        own = None if generator is None else minidl.Generator(generator)
+        self.loader = DataLoader(self.data, batch_size=8, shuffle=True, generator=own)
         self.test = DataLoader(self.data, batch_size=20)
         self.epochs, self.position = epochs, Position()
 
@@ -209,10 +208,10 @@ def test_accuracy(where):
 
 def test_totals_do_not_depend_on_when_they_are_read(where):
     rng = np.random.default_rng(1)
-    batches = [
-        (where.tensor(rng.normal(), "float32"), where.tensor(rng.normal(size=(n, 3))), where.tensor(rng.integers(0, 3, n)))
-        for n in (5, 3, 8, 1)
-    ]
+    batches = []
+    for n in (5, 3, 8, 1):
+        scores, target = where.tensor(rng.normal(size=(n, 3))), where.tensor(rng.integers(0, 3, n))
+        batches.append((where.tensor(rng.normal(), "float32"), scores, target))
     sums = []
     for moments in ((), (0, 1, 2, 3), (1,)):
         totals = Totals()
@@ -228,18 +227,19 @@ def test_totals_do_not_depend_on_when_they_are_read(where):
 
 
 # ----------------------------------------------------------------------------------------------------- checkpoints
+@pytest.mark.parametrize("generator", [None, 3])
 @pytest.mark.parametrize("step", [1, 6, 7, 8, 20, 27])
-def test_resuming_from_a_checkpoint_ends_with_the_same_bytes(where, tmp_path, step):
+def test_resuming_from_a_checkpoint_ends_with_the_same_bytes(where, tmp_path, step, generator):
     """Also in the middle of an epoch, and right at its end (7 steps an epoch)."""
-    whole = Setup(where)
+    whole = Setup(where, generator=generator)
     records = list(whole.fit())
     whole.save(tmp_path / "whole")
 
-    first, asked = Setup(where), itertools.count(1)
+    first, asked = Setup(where, generator=generator), itertools.count(1)
     before = list(first.fit(stop=lambda: next(asked) == step))
     first.save(tmp_path / "part")
 
-    second = Setup(where)
+    second = Setup(where, generator=generator)
     minidl.manual_seed(12345)
     second.position = train.load_checkpoint(tmp_path / "part", second.model, second.optimizer, second.loader)
     assert second.position.step == step
@@ -249,8 +249,10 @@ def test_resuming_from_a_checkpoint_ends_with_the_same_bytes(where, tmp_path, st
     name = "checkpoint.safetensors"
     assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "part" / name).read_bytes()
     timed = {"images_per_second", "seconds"}
-    log = [[{k: v for k, v in r.__dict__.items() if k not in timed} for r in rows] for rows in (records, before + after)]
-    assert log[0] == log[1]
+    log, resumed = (
+        [{k: v for k, v in r.__dict__.items() if k not in timed} for r in rows] for rows in (records, before + after)
+    )
+    assert log == resumed
 
 
 def test_a_checkpoint_of_another_model_changes_nothing(where, tmp_path):
@@ -448,11 +450,9 @@ def test_a_full_disk_harms_nothing_that_is_there(tmp_path, monkeypatch):
 
 # ---------------------------------------------------------------------------------------------------------- curves
 def rows(n: int, **others) -> list[dict]:
-    return [
-        dict(epoch=i, train_loss=2 / i, test_loss=2.1 / i, train_accuracy=1 - 0.5 / i, test_accuracy=1 - 0.6 / i, lr=0.1 / i)
-        | others
-        for i in range(1, n + 1)
-    ]
+    losses = [dict(epoch=i, train_loss=2 / i, test_loss=2.1 / i, lr=0.1 / i) for i in range(1, n + 1)]
+    accuracies = [dict(train_accuracy=1 - 0.5 / i, test_accuracy=1 - 0.6 / i) for i in range(1, n + 1)]
+    return [a | b | others for a, b in zip(losses, accuracies, strict=True)]
 
 
 @pytest.mark.parametrize(

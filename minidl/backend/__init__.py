@@ -81,10 +81,10 @@ class device:
 
     def __init__(self, type: Any, index: int | None = None) -> None:
         text = f"cuda:{type}" if isinstance(type, int) else str(type)
-        name, _, number = text.partition(":")
+        name, colon, number = text.partition(":")
         if number and index is not None:
             raise ValueError(f"device: an index was given twice: {type!r} and {index}")
-        if name not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        if name not in ("cpu", "cuda") or (colon and not number.isdecimal()):
             raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {type!r}")
         self.type, self.index = name, int(number) if number else index
         self._outer: list[device | None] = []

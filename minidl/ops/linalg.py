@@ -16,8 +16,10 @@ def matmul(a, b):
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
         raise ValueError(f"matmul: cannot multiply {tuple(a.shape)} by {tuple(b.shape)}: inner sizes must be equal")
 
+    batches = a.ndim > 2 and b.ndim == 2  # here, so that the vjps capture one input each
+
     def db(g):
-        if b.ndim > 2 or a.ndim == 2:
+        if not batches:
             return _t(a) @ g
         B = backend_of(g)  # one product over all batches, instead of a product each and a sum
         return _t(B.reshape(a, shape=(-1, a.shape[-1]))) @ B.reshape(g, shape=(-1, g.shape[-1]))

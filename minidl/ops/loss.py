@@ -6,6 +6,7 @@ import math
 
 from ..backend import backend_of, definition
 from ..engine import op
+from .reduce import log_softmax
 
 
 def _as_mean(y, n, reduction):
@@ -42,7 +43,7 @@ def cross_entropy_definition(z, target, *, reduction):
     """The mean (or sum) of -log softmax(z)[target]."""
     B = backend_of(z)
     t = B.reshape(target, shape=(z.shape[0], 1, *z.shape[2:]))
-    y = -B.take_along_axis(B.log_softmax(z, axis=1), t, axis=1)
+    y = -B.take_along_axis(log_softmax(z, axis=1), t, axis=1)
     return (
         B.reshape(y, shape=target.shape)
         if reduction == "none"

@@ -75,7 +75,7 @@ def cat(*xs, axis):
 @op
 def pile(*xs, axis):
     """y = the xs, all of one shape, along a new `axis`;   dL/dx = x's slice of g."""
-    axis = wrapped(axis, xs[0].ndim + 1, "stack")
+    axis = wrapped(axis, xs[0].ndim + 1, "pile")
     vjps = tuple([lambda g, i=(slice(None),) * axis + (k,): g[i] for k in range(len(xs))])
     return backend_of(*xs).stack(xs, axis=axis), vjps
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import modes
 from ..backend import BACKENDS, backend_of
 from ..tensor import Tensor, describe, wrap
 
@@ -190,7 +191,7 @@ class Flat(_Unit):
                 rule.update(piece.p, piece.gradient(arrays, lines, how), piece.state, h)
             for p in params[i:j]:
                 p.changed()
-        self.version[0] += 1
+        self.version[0] = modes.last_change = modes.tick()
 
     def _cut(self, i: int, j: int) -> list[_Slice]:
         """The slices of a run, all about equally long."""
@@ -343,7 +344,7 @@ def _is_intact(entries: dict | None, cell: tuple[tuple[str, Any, Any], ...] | No
     if cell is None:
         return False
     for key, t, view in cell:  # noqa: SIM110  (runs for every parameter at every step, and all(...) takes longer)
-        if entries is None or entries.get(key) is not t or t.array is not view:
+        if t.array is not view or entries is None or entries.get(key) is not t:
             return False
     return True
 
@@ -373,8 +374,7 @@ def _memory(size: int) -> memoryview:
 
 def _holders(p: Tensor) -> tuple[int, int]:
     """How many references there are to a tensor's array, and to the array that it is a view of; its notes aside."""
-    a, noted = p.array, (p.version or [0])[1:]
-    base = a.base
+    a, base, noted = p.array, p.array.base, p.version or ()
     return (
         sys.getrefcount(a) - sum([x is a for x in noted]),
         0 if base is None else sys.getrefcount(base) - sum([x is base for x in noted]),

@@ -41,9 +41,9 @@ def draw_curves(records: Sequence[Mapping[str, float]], path: str | os.PathLike,
         left.yaxis.set_minor_locator(NullLocator())
         left.yaxis.set_major_formatter("{x:g}")
     _panel(middle, "accuracy in %", epochs)
-    accuracies = [[100 * r[key] for r in records] for key in ("train_accuracy", "test_accuracy")]
-    _lines(middle, epochs, *accuracies, "{:.2f} %")
-    _percentages(middle, [a for series in accuracies for a in series])
+    train, test = ([100 * r[key] for r in records] for key in ("train_accuracy", "test_accuracy"))
+    _lines(middle, epochs, train, test, "{:.2f} %")
+    _percentages(middle, train + test)
     _panel(right, "learning rate", epochs)
     if records:
         rates = [r["lr"] for r in records]
@@ -57,7 +57,8 @@ def draw_curves(records: Sequence[Mapping[str, float]], path: str | os.PathLike,
 
 def _style(epochs: Sequence[float]) -> dict:
     """Dots where there are few points, so that a single epoch is visible at all."""
-    return {"linewidth": 1.8, "marker": "o" if len(epochs) <= 30 else None, "markersize": 3.2, "clip_on": False, "zorder": 3}
+    marker = "o" if len(epochs) <= 30 else None
+    return {"linewidth": 1.8, "marker": marker, "markersize": 3.2, "clip_on": False, "zorder": 3}
 
 
 def _panel(axes, title: str, epochs: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: everything that decides its next step, in one safetensors file, with a JSON copy for reading."""
+"""Checkpoints of a run: everything that decides its next step in one safetensors file, and a JSON copy to read."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(
-    path: str | os.PathLike, model: Module, optimizer: Any, data: DataLoader
-) -> Position:
+def load_checkpoint(path: str | os.PathLike, model: Module, optimizer: Any, data: DataLoader) -> Position:
     """Bring model, optimizer, loader and this thread's random generator to where they were; returns the position.
 
     path: the file, or the folder that it is in. They have to be made as they were when it was written.

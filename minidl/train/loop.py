@@ -31,7 +31,7 @@ class NonFiniteLoss(RuntimeError):
 
 @dataclass(frozen=True)
 class Record:
-    """What one epoch gave; accuracies in 0 ... 1, `seconds` since training began, `images_per_second` without the test."""
+    """What one epoch gave: accuracies in 0 ... 1, `seconds` since training began, `images_per_second` of training."""
 
     epoch: int
     train_loss: float
@@ -45,7 +45,7 @@ class Record:
 
 @dataclass
 class Position:
-    """Where a run is: epochs finished, steps made in all and in this epoch, the totals of this epoch, the best test accuracy."""
+    """Where a run is: epochs finished, steps made in all and in this epoch, its totals, the best test accuracy."""
 
     epoch: int = 0
     step: int = 0
@@ -72,7 +72,7 @@ def constant(step: int, steps: int) -> float:
 
 
 def cosine(step: int, steps: int) -> float:
-    """(1 + cos(pi step / steps)) / 2: from 1 at step 0 smoothly down to 0 at step `steps` (Loshchilov and Hutter, 2017).
+    """(1 + cos(pi step / steps)) / 2: from 1 at step 0 smoothly to 0 at step `steps` (Loshchilov and Hutter, 2017).
 
     >>> [round(cosine(step, 4), 3) for step in range(5)]
     [1.0, 0.854, 0.5, 0.146, 0.0]

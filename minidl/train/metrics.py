@@ -36,8 +36,8 @@ def _hits(input: Tensor, target: Tensor) -> Any:
 class Totals:
     """Loss and hits summed over batches.
 
-    `add` keeps what a batch gave as it is, on its device; `read` fetches it all at once, because waiting for a GPU costs
-    more than a step. The sums are in double precision and in the order of the batches, whenever they are read.
+    `add` keeps what a batch gave as it is, on its device; `read` fetches it all at once, because waiting for a GPU
+    costs more than a step. The sums are in double precision, in the order of the batches, whenever they are read.
     """
 
     def __init__(self) -> None:

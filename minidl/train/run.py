@@ -225,7 +225,7 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its folder, the last epoch's record (None if there is none), whether it was stopped early, seconds."""
+    """How a run ended: its folder, the last epoch's record if there is one, whether it was stopped early, seconds."""
 
     folder: Path
     record: Record | None
@@ -242,7 +242,7 @@ def execute(
 ) -> Outcome:
     """Train as `options` say and leave a run folder; `say` gets the lines to show.
 
-    The checkpoint is written after every epoch, before the epoch is logged, and when `stop` says that the run is to end.
+    The checkpoint is written after every epoch, before the epoch is logged, and when `stop` says that the run ends.
 
     Raises:
         RunError: the run cannot begin (no such device, data missing, `out` not empty ...).
@@ -250,6 +250,7 @@ def execute(
         OSError: a file cannot be written; what was written before is unharmed.
     """
     started, options = time.perf_counter(), options.resolved()
+    assert options.epochs and options.batch_size, "resolved() chose them"
     try:
         RunFolder.check(options.out)
         where = device(options.device or default_device())
@@ -329,10 +330,11 @@ def _config(options: Options, model: Module, data: Data) -> dict[str, Any]:
 
 def _introduction(options: Options, model: Module, data: Data, folder: Path) -> list[str]:
     shape = "x".join(map(str, data.shape[1:]))
+    images = f"{len(data.train):,} training and {len(data.test):,} test images of {shape} pixels"
     threads = f"{options.threads} thread" + ("s" if options.threads != 1 else "")
     where = f"{options.device}, {threads}" if options.device == "cpu" else options.device
     return [
-        f"data       {options.dataset}: {len(data.train):,} training and {len(data.test):,} test images of {shape} pixels",
+        f"data       {options.dataset}: {images}",
         f"model      {options.model}, {_parameters(model):,} parameters",
         f"optimizer  {options.optimizer}, lr {options.lr:g} ({options.schedule}), batch size {options.batch_size}",
         f"device     {where}; seed {options.seed}",
@@ -343,7 +345,6 @@ def _introduction(options: Options, model: Module, data: Data, folder: Path) -> 
 
 
 def _line(record: Record, epochs: int) -> str:
-    return (
-        f"{record.epoch:>3}/{epochs:<3}   {record.train_loss:>10.4f}  {record.train_accuracy:>8.2%}   "
-        f"{record.test_loss:>10.4f}  {record.test_accuracy:>8.2%}   {record.lr:>8.2g}   {record.images_per_second:>8,.0f}"
-    )
+    train = f"{record.train_loss:>10.4f}  {record.train_accuracy:>8.2%}"
+    test = f"{record.test_loss:>10.4f}  {record.test_accuracy:>8.2%}"
+    return f"{record.epoch:>3}/{epochs:<3}   {train}   {test}   {record.lr:>8.2g}   {record.images_per_second:>8,.0f}"

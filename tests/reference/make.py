@@ -18,7 +18,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from calls import CALLS, NETS, OPTIMIZERS, Library, numbers, trajectory  # noqa: E402
+from calls import CALLS, NETS, OPTIMIZERS, PRINTED, Library, numbers, trajectory  # noqa: E402
 from layers import LAYERS, run_layer  # noqa: E402
 
 DTYPES = "float16 float32 float64 uint8 int8 int16 int32 int64 bool".split()
@@ -145,7 +145,14 @@ def make_promotion() -> None:
     print(f"promotion.npz: {len(table)} pairs, {(HERE / 'promotion.npz').stat().st_size} bytes")
 
 
+def make_printed() -> None:
+    texts = {name: repr(torch.from_numpy(np.array(array))) for name, array in PRINTED.items()}
+    texts["requires grad"] = repr(torch.ones(2, requires_grad=True))
+    np.savez_compressed(HERE / "printed.npz", texts=np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8))
+    print(f"printed.npz: {(HERE / 'printed.npz').stat().st_size} bytes")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for make in (make_calls, make_nets, make_optimizers, make_layers, make_promotion):
+    for make in (make_calls, make_nets, make_optimizers, make_layers, make_promotion, make_printed):
         make()

@@ -138,8 +138,14 @@ def index_add(g, index, shape):
     """Zeros of `shape`, to which g is added at `[index]`; a repeated integer index adds up."""
     y = np.zeros(shape, dtype=g.dtype)
     parts = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(i, np.ndarray) and i.dtype.kind != "b" for i in parts):
+    if not any(isinstance(i, np.ndarray) and i.dtype.kind != "b" for i in parts):
+        y[index] = g  # slices, integers and masks reach every element at most once
+    elif len(parts) == 1 and parts[0].size > 1 and g.size and g.dtype.kind == "f":  # whole rows, such as an embedding's
+        rows = parts[0].reshape(-1) % shape[0]
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        starts = np.concatenate([[0], np.flatnonzero(rows[1:] != rows[:-1]) + 1])
+        y[rows[starts]] = np.add.reduceat(g.reshape(len(rows), *shape[1:])[order], starts, axis=0)
+    else:
         np.add.at(y, index, g)
-    else:  # slices, integers and masks reach every element at most once
-        y[index] = g
     return y
