@@ -97,7 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has gone
-        _give_up_stdout()
+        # what is still in the buffer goes nowhere; the interpreter would complain of it at the very end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except KeyboardInterrupt:
         _complain("stopped at once", "")
@@ -106,10 +107,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return 1
     except (RunError, OSError) as error:
-        try:
-            sys.stdout.flush()
-        except OSError:  # it was the output that could not be written
-            _give_up_stdout()
         _complain(_with_option(_reason(error)))
         return 2
     except MemoryError:
@@ -217,11 +214,6 @@ def _say(line: str) -> None:
 
 def _nothing(line: str) -> None:
     """What --quiet says."""
-
-
-def _give_up_stdout() -> None:
-    """Let what is still in the buffer go nowhere; the interpreter would complain of it at the very end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, kind: str = "error: ") -> None:

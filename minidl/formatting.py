@@ -19,9 +19,7 @@ def _formatter(values: np.ndarray):
     largest = float(np.abs(finite).max()) if finite.size else 0.0
     smallest = float(np.abs(finite).min()) if finite.size else 0.0
     whole = bool((finite == np.rint(finite)).all())
-    scientific = bool(finite.size) and (
-        largest / smallest > 1000 or largest > 1e8 or (smallest < 1e-4 and not whole)
-    )
+    scientific = bool(finite.size) and (largest / smallest > 1000 or largest > 1e8 or (smallest < 1e-4 and not whole))
 
     def text(v) -> str:
         v = float(v)

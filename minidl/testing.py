@@ -23,13 +23,13 @@ class GradcheckError(RuntimeError):
     """What `gradcheck` and `gradgradcheck` raise: a derivative that does not agree with differences."""
 
 
-# ------------------------------------------------------------------------------------- arrays on either device, on the host
+# ------------------------------------------------------------------------------ arrays on either device, on the host
 def _host(x) -> np.ndarray:
     array = x.array if isinstance(x, Tensor) else x
     return np.asarray(backend_of(array).to_host(array))
 
 
-def _like(values: np.ndarray, like):
+def _like(values: np.ndarray, like: Any) -> Any:
     """Host values as an array of the kind, dtype and device of `like`."""
     B = backend_of(like)
     return B.from_host(np.ascontiguousarray(values, dtype=like.dtype).reshape(like.shape), B.device_of(like))
@@ -47,8 +47,12 @@ def _tuple(x) -> tuple:
     return tuple(x) if isinstance(x, (tuple, list)) else (x,)
 
 
-def _is_float(x) -> bool:
-    return x.__class__ in BACKENDS and x.dtype.kind == "f"
+def _is_array(x: Any) -> bool:
+    return not isinstance(x, Tensor) and type(x) in BACKENDS
+
+
+def _is_float(x: Any) -> bool:
+    return _is_array(x) and x.dtype.kind == "f"
 
 
 # ------------------------------------------------------------------------------------------------ gradcheck and its kin
@@ -107,7 +111,7 @@ def _check_fast(func, inputs, positions, eps, atol, rtol) -> None:
         size = max(1.0, float(np.sqrt(v.size * sum(s.size for s in steps.values()))))
         if not abs(numerical - analytical) <= atol * size + rtol * abs(numerical):
             raise GradcheckError(
-                f"gradcheck: along a random direction, output {k} changes by {numerical:.8g} (difference) but backward says "
+                f"gradcheck: along a random direction, output {k} changes by {numerical:.8g}, but backward says "
                 f"{analytical:.8g}"
             )
 
@@ -135,9 +139,9 @@ def _check_full(func, inputs, positions, eps, atol, rtol) -> None:
             if not np.allclose(analytical, expected, rtol=rtol, atol=atol):
                 worst = np.unravel_index(np.argmax(np.abs(analytical - expected)), expected.shape)
                 raise GradcheckError(
-                    f"gradcheck: the Jacobian of output {k} with respect to input {i} disagrees with differences, worst at "
+                    f"gradcheck: the Jacobian of output {k} of input {i} disagrees with differences, worst at "
                     f"(input element {worst[0]}, output element {worst[1]}): backward says {analytical[worst]:.8g}, "
-                    f"the difference is {expected[worst]:.8g}\nbackward (input elements x output elements):\n{analytical}\n"
+                    f"the difference is {expected[worst]:.8g}\nbackward (inputs x outputs):\n{analytical}\n"
                     f"differences:\n{expected}"
                 )
 
@@ -173,7 +177,7 @@ def gradcheck(
 ) -> bool:
     """Compare the gradients of `func(*inputs)` with central differences: (f(x + eps) - f(x - eps)) / (2 eps).
 
-    inputs: a Tensor or a sequence; those that require a gradient must be float64. fast_mode: one random direction instead
+    inputs: a Tensor or several; those that require a gradient must be float64. fast_mode: one random direction instead
     of the whole Jacobian matrix. nondet_tol: how much two backwards may differ. Raises GradcheckError, or returns False
     if raise_exception is off, where they disagree by more than atol + rtol |difference|.
 
@@ -274,7 +278,7 @@ class Case:
     def run(self, inputs=None) -> tuple[list[Tensor | Any], list[Tensor]]:
         """The inputs as Tensors, and the outputs."""
         given = self.inputs if inputs is None else inputs
-        xs = [wrap(x, i in self.leaves) if x.__class__ in BACKENDS else x for i, x in enumerate(given)]
+        xs = [wrap(x, i in self.leaves) if _is_array(x) else x for i, x in enumerate(given)]
         return xs, list(_tuple(self.op(*xs, **self.static)))
 
     def gradients(self, inputs=None, seeds=None) -> tuple[list[Tensor], list]:
@@ -307,18 +311,23 @@ def _close(got, expected, what: str, rtol: float, atol: float) -> None:
         if got is not expected:
             raise AssertionError(f"{what}: expected {expected}, got {got}")
         return
-    np.testing.assert_allclose(_host(got), expected if isinstance(expected, np.ndarray) else _host(expected), rtol=rtol, atol=atol,
-                               err_msg=what)  # fmt: skip
+    np.testing.assert_allclose(
+        _host(got),
+        expected if isinstance(expected, np.ndarray) else _host(expected),
+        rtol=rtol,
+        atol=atol,
+        err_msg=what,
+    )
 
 
 def check_forward(case: Case, rtol: float = 1e-10, atol: float = 1e-12) -> None:
-    """The outputs are as expected, arrays also where they are 0-d, and the same when the op is called on bare arrays."""
+    """The outputs are as expected, arrays even where they are 0-d, and the same when the op gets bare arrays."""
     name = getattr(case.op, "__name__", "op")
     _, ys = case.run()
     bare = _tuple(case.op(*case.inputs, **case.static))
     assert len(bare) == len(ys), f"{name}: {len(bare)} outputs on arrays, {len(ys)} on Tensors"
     for y, array in zip(ys, bare, strict=True):
-        assert y.array.__class__ in BACKENDS and array.__class__ is y.array.__class__, f"{name}: gave {type(array)}"
+        assert _is_array(y.array) and array.__class__ is y.array.__class__, f"{name}: gave {type(array)}"
         np.testing.assert_array_equal(_host(y), _host(array), err_msg=f"{name}: on Tensors and on arrays")
         assert y.array.dtype == array.dtype, f"{name}: {y.dtype} on Tensors, {array.dtype} on arrays"
     if case.expected is not None:
@@ -408,7 +417,7 @@ def check_layout(case: Case, rtol: float = 1e-10, atol: float = 1e-12) -> None:
     """Inputs and gradients with gaps, or in another order in memory, give the same as contiguous ones."""
     name = getattr(case.op, "__name__", "op")
     ys, gs = case.gradients()
-    inputs = [scattered(x) if x.__class__ in BACKENDS else x for x in case.inputs]
+    inputs = [scattered(x) if _is_array(x) else x for x in case.inputs]
     moved, found = case.gradients(inputs, [wrap(scattered(v.array)) for v in case.seeds(ys)])
     for y, want in zip(moved, ys, strict=True):
         _close(y, want, f"{name}: non-contiguous inputs", rtol, atol)
@@ -419,7 +428,7 @@ def check_layout(case: Case, rtol: float = 1e-10, atol: float = 1e-12) -> None:
 def check_purity(case: Case) -> None:
     """Neither forward nor backward writes into an input, an incoming gradient or what it captured."""
     name = getattr(case.op, "__name__", "op")
-    before = [_host(x).copy() if x.__class__ in BACKENDS else x for x in case.inputs]
+    before = [_host(x).copy() if _is_array(x) else x for x in case.inputs]
     for x in case.inputs:
         _freeze(x)
     xs, ys = case.run()
@@ -436,7 +445,7 @@ def check_purity(case: Case) -> None:
             _close(g, want, f"{name}: the second backward", 0.0, 0.0)
         _check_vjps(case, name)
     for x, want in zip(case.inputs, before, strict=True):
-        if x.__class__ in BACKENDS:
+        if _is_array(x):
             np.testing.assert_array_equal(_host(x), want, err_msg=f"{name}: an input was changed")
     for y, want in zip(ys, results, strict=True):
         np.testing.assert_array_equal(_host(y), want, err_msg=f"{name}: an output was changed by backward")
@@ -455,7 +464,7 @@ def _check_vjps(case: Case, name: str) -> None:
     if made is None:
         return
     y, vjps = made.body(*case.inputs, **case.static)
-    outputs = [getattr(o, "value", o) for o in _tuple(y)]  # a 0-d result may be a NumPy scalar here
+    outputs: list[Any] = [getattr(o, "value", o) for o in _tuple(y)]  # a 0-d result may be a NumPy scalar here
     like = next(x for x in case.inputs if _is_float(x))
     seeds = [_seed_like(o, like) if o.dtype.kind == "f" else None for o in outputs]
     if vjps.__class__ is not tuple:
@@ -463,7 +472,7 @@ def _check_vjps(case: Case, name: str) -> None:
             lambda *gs, g=g: g for g in vjps(*seeds, needs=tuple(i in case.leaves for i in range(len(case.inputs))))
         ]
     found = [f(*seeds) for i, f in enumerate(vjps) if f is not None and i in case.leaves]
-    found = [g for g in found if g.__class__ in BACKENDS and g.size]
+    found = [g for g in found if _is_array(g) and g.size]
     for i, a in enumerate(found):
         B = backend_of(a)
         for b in found[i + 1 :]:
@@ -483,7 +492,7 @@ CHECKS = (check_forward, check_gradient, check_second_order, check_dtypes, check
 def check_op(op: Callable, *inputs, expected=None, fixed: Sequence[int] = (), **static) -> None:
     """Run every check on one call `op(*inputs, **static)`; AssertionError says which one failed.
 
-    inputs: arrays (float64 where they are floating), Python scalars or None. expected: the result, computed another way.
+    inputs: arrays (float64 where floating), Python scalars or None. expected: the result, computed another way.
     fixed: the positions of floating-point inputs that the op has no gradient for.
 
     >>> from minidl.ops import op

@@ -17,7 +17,9 @@ import numpy as np
 def numbers(seed: int, *shape: int) -> np.ndarray:
     """Fixed float64 numbers in (-1.5, 1.5): the hash of splitmix64 (Steele et al., 2014) of their position."""
     with np.errstate(over="ignore"):
-        z = (np.arange(1, math.prod(shape) + 1, dtype=np.uint64) + np.uint64(1000 * seed)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (np.arange(1, math.prod(shape) + 1, dtype=np.uint64) + np.uint64(1000 * seed)) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)
@@ -141,8 +143,12 @@ several(
 call("power of tensors", np.array([0.0, 0.0, 2.0, 0.5]), np.array([0.0, 2.0, 0.0, -1.5]))(lambda L, a, b: a**b)
 call("base 0", np.array([0.0, 1.0, 2.0]))(lambda L, x: 0.0**x)
 call("reverse", numbers(1, 2, 3))(lambda L, x: (2 - x) / (3 + x * x) + 1 / (x * x + 1) - (5 * x - 1))
-call("add with alpha", numbers(1, 2, 3), numbers(2, 3))(lambda L, a, b: L.T.add(a, b, alpha=2) - L.T.sub(a, b, alpha=0.5))
-call("trigonometry", numbers(1, 6))(lambda L, x: x.sin() * x.cos() + x.exp() + (x * x + 0.1).sqrt().log2() + x.abs().log10())
+call("add with alpha", numbers(1, 2, 3), numbers(2, 3))(
+    lambda L, a, b: L.T.add(a, b, alpha=2) - L.T.sub(a, b, alpha=0.5)
+)
+call("trigonometry", numbers(1, 6))(
+    lambda L, x: x.sin() * x.cos() + x.exp() + (x * x + 0.1).sqrt().log2() + x.abs().log10()
+)
 
 _STATISTICS: dict[str, Callable] = {
     "sum": lambda L, x: x.sum(),
@@ -250,7 +256,9 @@ for _label, _x, _w, _options in (
 ):
     _inputs = numbers(1, *_x), numbers(2, *_w), numbers(3, _w[0])
     call(f"conv2d: {_label}", *_inputs)(lambda L, x, w, b, o=_options: L.F.conv2d(x, w, b, **o))
-call("conv2d: positional", numbers(1, 1, 2, 5, 5), numbers(2, 4, 1, 2, 2))(lambda L, x, w: L.F.conv2d(x, w, None, 2, 1, 2, 2))
+call("conv2d: positional", numbers(1, 1, 2, 5, 5), numbers(2, 4, 1, 2, 2))(
+    lambda L, x, w: L.F.conv2d(x, w, None, 2, 1, 2, 2)
+)
 
 for _label, _shape, _options in (
     ("plain", (2, 2, 6, 4), dict(kernel_size=2)),
@@ -329,7 +337,7 @@ several(
 )
 
 
-# ------------------------------------------------------------------------------------------ scalars to differentiate thrice
+# ----------------------------------------------------------------------------------- scalars to differentiate thrice
 NETS: dict[str, Call] = {}
 
 

@@ -29,7 +29,12 @@ LAYERS: dict[str, tuple[Callable, tuple[int, ...]]] = {
     "Dropout 0": (lambda nn: nn.Dropout(0.0), (3, 4)),
     "Sequential": (
         lambda nn: nn.Sequential(
-            nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3)
+            nn.Conv2d(1, 2, 3, padding=1),
+            nn.BatchNorm2d(2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(8, 3),
         ),
         (3, 1, 4, 5),
     ),
@@ -41,7 +46,7 @@ LAYERS: dict[str, tuple[Callable, tuple[int, ...]]] = {
 
 
 def run_layer(L: Library, name: str, dtype, prepare: Callable = lambda layer: layer) -> dict[str, object]:
-    """The layer with fixed parameters: outputs and gradients in train, the state after two steps, the output in eval."""
+    """The layer with fixed parameters: outputs and gradients in train, the state afterwards, the output in eval."""
     make, shape = LAYERS[name]
     layer = prepare(make(L.nn).to(dtype))
     found: dict[str, object] = {}

@@ -40,6 +40,9 @@ def test_backward_refuses_what_it_cannot_use(where):
         autograd.backward([y, y], [where.tensor([1.0, 1.0])])
     y.backward(where.tensor([1.0, 1.0], np.float32))  # another dtype is cast
     assert x.grad.dtype == minidl.float64
+    x.grad = None
+    x.backward(where.tensor([1.0, 1.0], np.float32))
+    assert x.grad.dtype == minidl.float64
 
 
 def test_backward_from_a_leaf_and_from_several_tensors(where):
@@ -155,7 +158,12 @@ def test_create_graph_records_and_keeps_the_graph(where):
     (h,) = minidl.grad(g.sum(), x, create_graph=True)
     (t,) = minidl.grad(h.sum(), x, create_graph=True)
     (q,) = minidl.grad(t.sum(), x)
-    for got, expected in ((g, 4 * np.array([8, 27])), (h, 12 * np.array([4, 9])), (t, 24 * np.array([2, 3])), (q, [24, 24])):
+    for got, expected in (
+        (g, 4 * np.array([8, 27])),
+        (h, 12 * np.array([4, 9])),
+        (t, 24 * np.array([2, 3])),
+        (q, [24, 24]),
+    ):
         np.testing.assert_allclose(where.host(got), expected)
     y.backward()  # the first graph is still there
     np.testing.assert_allclose(where.host(x.grad), where.host(g))
@@ -214,6 +222,19 @@ def test_mixed_second_derivatives_through_a_shared_subgraph(where, rng):
         np.testing.assert_allclose(where.host(whole), where.host(part) + where.host(other), rtol=1e-10)
 
 
+def test_second_derivatives_of_mixed_dtypes(where):
+    x, w = where.leaf([1.0, 2.0], np.float32), where.leaf([3.0, 4.0])
+    y = (x * x * w).sum() + F.mse_loss(x, w, reduction="sum") + (x / where.tensor([2, 2])).exp().sum()
+    assert y.dtype == minidl.float64
+    gx, gw = minidl.grad(y, (x, w), create_graph=True)
+    assert gx.dtype == minidl.float32 and gw.dtype == minidl.float64
+    hx, hw = minidl.grad(gx.sum() + gw.sum(), (x, w))
+    assert hx.dtype == minidl.float32 and hw.dtype == minidl.float64
+    values, weights = where.host(x).astype(float), where.host(w)
+    np.testing.assert_allclose(where.host(hx), 2 * weights + 2 * values + np.exp(values / 2) / 4, rtol=1e-6)
+    np.testing.assert_allclose(where.host(hw), 2 * values, rtol=1e-6)
+
+
 # ---------------------------------------------------------------------------------------------------------- hooks
 def test_hooks_see_a_finished_gradient_once_and_in_order(where):
     x = where.leaf([1.0, 2.0])
@@ -256,6 +277,15 @@ def test_a_hook_may_change_its_copy(where):
     np.testing.assert_array_equal(where.host(x.grad), [0, 0])
     np.testing.assert_array_equal(where.host(y.grad), [500, 600])
     np.testing.assert_array_equal(where.host(seed), [5, 6])
+
+
+def test_nothing_is_recorded_during_a_plain_backward(where):
+    x = where.leaf([1.0, 2.0])
+    modes = []
+    x.register_hook(lambda g: modes.append((minidl.is_grad_enabled(), g.requires_grad)))
+    (x * x).sum().backward(retain_graph=True)
+    minidl.grad((x * x).sum(), x, create_graph=True)
+    assert modes == [(False, False), (True, True)] and minidl.is_grad_enabled()
 
 
 def test_hooks_are_removed(where):

@@ -1,4 +1,4 @@
-"""The backends: one set of names and signatures, devices, transfers, and what is said where CuPy or a GPU is missing."""
+"""The backends: one set of names and signatures, devices, transfers, and what is said where CuPy is missing."""
 
 from __future__ import annotations
 

@@ -98,8 +98,9 @@ def test_memory_of_four_blocks(where, rng):
         x = where.tensor(np.ones((2, 3, 8, 8), np.float32))
     else:
         x = minidl.ones(2, 3, 8, 8)
-    w, gamma, beta = (minidl.ones(*s, requires_grad=True).to(where.name).detach().requires_grad_()
-                      for s in ((3, 3, 3, 3), (3,), (3,)))  # fmt: skip
+    w, gamma, beta = (
+        minidl.ones(*s, requires_grad=True).to(where.name).detach().requires_grad_() for s in ((3, 3, 3, 3), (3,), (3,))
+    )
     h, watched = x, []
     for _ in range(4):
         h = F.conv2d(h, w, padding=1)
@@ -299,7 +300,15 @@ def test_a_changed_input_that_is_needed_is_refused(where):
         change(changed)
         with pytest.raises(RuntimeError, match=f"'{op}'.*needs was changed in place.*clone"):
             y.backward()
-    for forward in (lambda: x + w, lambda: x - w, lambda: x.sum(), lambda: x * 3.0, lambda: x[0], lambda: x.relu(), lambda: x.exp()):
+    for forward in (
+        lambda: x + w,
+        lambda: x - w,
+        lambda: x.sum(),
+        lambda: x * 3.0,
+        lambda: x[0],
+        lambda: x.relu(),
+        lambda: x.exp(),
+    ):
         y = forward().sum()
         change(x)
         y.backward()  # add needs neither, exp and relu need their results
@@ -307,7 +316,12 @@ def test_a_changed_input_that_is_needed_is_refused(where):
 
 def test_a_changed_output_that_is_needed_is_refused(where):
     x = where.leaf([0.5, 2.0])
-    for forward, op in ((lambda: x.exp(), "exp"), (lambda: x.tanh(), "tanh"), (lambda: x.sqrt(), "sqrt"), (lambda: 1.0 / x, "divide")):
+    for forward, op in (
+        (lambda: x.exp(), "exp"),
+        (lambda: x.tanh(), "tanh"),
+        (lambda: x.sqrt(), "sqrt"),
+        (lambda: 1.0 / x, "divide"),
+    ):
         y = forward()
         z = y.sum()
         with minidl.no_grad():
@@ -354,8 +368,15 @@ def test_changes_through_views_detached_tensors_and_data_are_seen(where):
             w -= 0.1
 
     for change in (
-        through_view, through_detach, through_data, assigned_data, through_index, through_copy, as_an_optimizer, inplace_add,
-    ):  # fmt: skip
+        through_view,
+        through_detach,
+        through_data,
+        assigned_data,
+        through_index,
+        through_copy,
+        as_an_optimizer,
+        inplace_add,
+    ):
         x, w = where.leaf([1.0, 2.0]), where.leaf([3.0, 4.0])
         y = (x * w).sum()
         change(w)
@@ -460,7 +481,13 @@ def test_in_place_functions_have_the_right_gradients(where):
 
 def test_in_place_on_a_leaf(where):
     w = where.leaf([1.0, 2.0])
-    for change in (lambda: w.add_(1.0), lambda: w.zero_(), lambda: w.__setitem__(0, 1.0), lambda: w.copy_(w * 2), lambda: w.normal_()):
+    for change in (
+        lambda: w.add_(1.0),
+        lambda: w.zero_(),
+        lambda: w.__setitem__(0, 1.0),
+        lambda: w.copy_(w * 2),
+        lambda: w.normal_(),
+    ):
         with pytest.raises(RuntimeError, match="leaf Tensor that requires a gradient was changed in place"):
             change()
     memory = w.array
@@ -480,7 +507,16 @@ def test_in_place_on_a_leaf(where):
 def test_in_place_on_a_view_that_its_base_would_not_see(where):
     w = where.leaf([[1.0, 2.0], [3.0, 4.0]])
     base = w * 1.0
-    for view in (base[0], base.T, base.view(4), base.view(4)[:2], base.split(1)[0], base[0][1:], base.flip(0), next(iter(base))):
+    for view in (
+        base[0],
+        base.T,
+        base.view(4),
+        base.view(4)[:2],
+        base.split(1)[0],
+        base[0][1:],
+        base.flip(0),
+        next(iter(base)),
+    ):
         for change in (lambda v: v.add_(1.0), lambda v: v.zero_(), lambda v: v.mul_(w.sum())):
             with pytest.raises(RuntimeError, match="view of one that is still in use"):
                 change(view)
@@ -497,6 +533,16 @@ def test_in_place_on_a_view_that_its_base_would_not_see(where):
     assert where.host(view).tolist() == [2.0, 3.0]
     for separate in (base[:, [0, 1]], base[base > 0], base.T.reshape(4), base.clone()):
         separate.add_(1.0)  # copies, whatever NumPy's `base` says
+
+
+def test_a_long_series_of_views_remembers_living_tensors_only(where):
+    x = where.tensor(np.arange(100.0))
+    for _ in range(90):
+        x = x[1:]
+    length, base = 0, x._base
+    while base is not None:
+        length, base = length + 1, base[1]
+    assert length <= 2
 
 
 def test_in_place_without_gradients_goes_through_views(where):
@@ -575,13 +621,23 @@ def test_anomaly_mode_names_op_module_and_line(where):
         net.first.bias.fill_(1.0)
         net.second[1].weight.fill_(np.inf)
     x = where.leaf([[1.0, 2.0]])
-    with minidl.detect_anomaly(), pytest.raises(RuntimeError, match=r"forward of 'linear' in module 'second.1' gave (nan|inf)"):
+    with (
+        minidl.detect_anomaly(),
+        pytest.raises(RuntimeError, match=r"forward of 'linear' in module 'second.1' gave (nan|inf)"),
+    ):
         net(x)
     with minidl.detect_anomaly():
         y = where.leaf([0.0, 1.0]).sqrt()  # fine forward, infinite backward
-        with pytest.raises(RuntimeError, match=r"backward of 'sqrt' gave inf.*test_engine.py:\d+"), np.errstate(divide="ignore"):
+        with (
+            pytest.raises(RuntimeError, match=r"backward of 'sqrt' gave inf.*test_engine.py:\d+"),
+            np.errstate(divide="ignore"),
+        ):
             y.sum().backward()
-    with minidl.detect_anomaly(), np.errstate(divide="ignore"), pytest.raises(RuntimeError, match="forward of 'log' gave inf"):
+    with (
+        minidl.detect_anomaly(),
+        np.errstate(divide="ignore"),
+        pytest.raises(RuntimeError, match="forward of 'log' gave inf"),
+    ):
         where.leaf([0.0, 1.0]).log()
     with np.errstate(divide="ignore"):
         where.leaf([0.0, 1.0]).log()  # outside nothing is checked
@@ -660,7 +716,9 @@ def test_devices_do_not_mix():
         lambda: F.linear(cpu, gpu.view(1, 2)),
         lambda: minidl.where(gpu > 0, cpu, cpu),
     ):
-        with pytest.raises(TypeError, match=r"all tensors must be on one device, got .*float32 \(.*cpu.*cuda:0|cuda:0.*cpu"):
+        with pytest.raises(
+            TypeError, match=r"all tensors must be on one device, got .*float32 \(.*cpu.*cuda:0|cuda:0.*cpu"
+        ):
             function()
     with pytest.raises(RuntimeError, match="cpu.*got.*cuda"):
         cpu.backward(gpu)
@@ -696,7 +754,14 @@ def test_copies_and_pickles(where):
 
 def test_operators_with_bare_arrays_give_tensors(where):
     x, array = where.leaf([1.0, 2.0]), where.array([10.0, 20.0])
-    for y in (array + x, x + array, array * x, array - x, array / x, array @ x if where.name == "cpu" else x @ minidl.Tensor(array)):
+    for y in (
+        array + x,
+        x + array,
+        array * x,
+        array - x,
+        array / x,
+        array @ x if where.name == "cpu" else x @ minidl.Tensor(array),
+    ):
         assert isinstance(y, minidl.Tensor) and y.requires_grad
     assert isinstance(array > x, minidl.Tensor)
 

@@ -1,8 +1,10 @@
-"""The public face: creation, signatures as in PyTorch, methods, conversions, printing, and errors that say what is wrong."""
+"""The public face: creation, signatures as in PyTorch, methods, conversions, printing, and what its errors say."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +15,30 @@ import minidl
 from minidl import Tensor
 from minidl.nn import functional as F
 
+MAKE_STUBS = str(Path(__file__).resolve().parent / "make_stubs.py")
+
 
 # ------------------------------------------------------------------------------------------------------- creation
 @pytest.mark.parametrize(
     ("data", "dtype"),
     [
-        (1.5, "float32"), (2, "int64"), (True, "bool"), ([1, 2], "int64"), ([1, 2.5], "float32"), ([[True], [False]], "bool"),
-        ([], "float32"), ([[]], "float32"), ((1.0, 2.0), "float32"), (np.float64(1.0), "float64"), ([np.float64(1.0)], "float64"),
-        (np.array([1, 2], np.int16), "int16"), (np.zeros(2), "float64"), (np.float32(1), "float32"), (range(3), "int64"),
+        (1.5, "float32"),
+        (2, "int64"),
+        (True, "bool"),
+        ([1, 2], "int64"),
+        ([1, 2.5], "float32"),
+        ([[True], [False]], "bool"),
+        ([], "float32"),
+        ([[]], "float32"),
+        ((1.0, 2.0), "float32"),
+        (np.float64(1.0), "float64"),
+        ([np.float64(1.0)], "float64"),
+        (np.array([1, 2], np.int16), "int16"),
+        (np.zeros(2), "float64"),
+        (np.float32(1), "float32"),
+        (range(3), "int64"),
     ],
-)  # fmt: skip
+)
 def test_tensor_takes_its_dtype_from_the_data(data, dtype):
     t = minidl.tensor(data)
     assert t.dtype == getattr(minidl, dtype) and t.is_leaf and not t.requires_grad
@@ -131,7 +147,12 @@ def test_reductions_accept_dim_and_axis(where):
         np.testing.assert_array_equal(where.host(method(1)), where.host(method(dim=1)))
         np.testing.assert_array_equal(where.host(method(dim=-1)), where.host(method(axis=1)))
         if name in ("sum", "mean", "amax", "amin", "logsumexp"):  # the second of var and std is `unbiased`
-            assert method(1, True).shape == method(dim=1, keepdim=True).shape == method(axis=1, keepdims=True).shape == (2, 1)
+            assert (
+                method(1, True).shape
+                == method(dim=1, keepdim=True).shape
+                == method(axis=1, keepdims=True).shape
+                == (2, 1)
+            )
     assert x.sum((0, 1)).shape == () and x.sum(()).shape == () and x.mean([0]).shape == (3,)
     assert x.max(dim=1).indices.tolist() == [2, 2] and x.min(0)[0].tolist() == [0, 1, 2]
     assert minidl.max(x, minidl.zeros_like(x) + 2).tolist() == [[2, 2, 2], [3, 4, 5]]
@@ -305,6 +326,43 @@ def test_every_public_name_is_documented():
     public = [n for n in dir(minidl) if not n.startswith("_") and callable(getattr(minidl, n))]
     assert len(public) > 100
     missing = [n for n in public if not getattr(getattr(minidl, n), "__doc__", None)]
-    missing += [f"Tensor.{n}" for n in vars(Tensor) if not n.startswith("_") and callable(getattr(Tensor, n))
-                and not getattr(Tensor, n).__doc__]  # fmt: skip
+    missing += [
+        f"Tensor.{n}"
+        for n in vars(Tensor)
+        if not n.startswith("_") and callable(getattr(Tensor, n)) and not getattr(Tensor, n).__doc__
+    ]
     assert not missing
+
+
+def test_stubs_are_current():
+    done = subprocess.run([sys.executable, MAKE_STUBS, "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+_PROGRAM = """
+import minidl
+from minidl.nn import functional as F
+
+x = minidl.randn(4, 3, requires_grad=True)
+(x @ x.T + 1.0).sum(1).sum().backward()
+values, indices = x.max(1)
+n: int = x.size(0)
+x.add_(1.0).zero_()
+rows = [row.exp() for row in x]
+w = minidl.where(x > 0, x, 0.0) - x.mean(axis=0, keepdims=True) / 2**x + minidl.softmax(x, dim=1)[:, 0].unsqueeze(1)
+print(values.shape, indices.long().tolist(), F.mse_loss(x, x * 2).item(), x.grad, x.float().cpu().numpy(), n)
+"""
+
+
+@pytest.mark.slow
+def test_a_type_checker_understands_programs(tmp_path):
+    """mypy accepts what works, and finds a misspelt method and function."""
+    (tmp_path / "good.py").write_text(_PROGRAM)
+    (tmp_path / "bad.py").write_text(_PROGRAM + "x.sume()\nminidl.softmaxx(x)\nm: str = x.size(0)\n")
+    command = [sys.executable, "-m", "mypy", "--config-file=", f"--cache-dir={tmp_path}"]
+    good, bad = (
+        subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, timeout=300)
+        for name in ("good.py", "bad.py")
+    )
+    assert good.returncode == 0, good.stdout
+    assert bad.stdout.count("error:") == 3 and "sume" in bad.stdout and "softmaxx" in bad.stdout, bad.stdout

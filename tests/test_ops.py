@@ -7,11 +7,16 @@ import pytest
 from cases import TABLE
 from conftest import REAL_GPU, Where
 
+import minidl
 from minidl import testing
+from minidl.backend import DEFINITIONS, get_backend
 from minidl.engine import OPS, Op
 
-DIFFERENTIABLE = [e for e in TABLE if any(isinstance(x, np.ndarray) and x.dtype.kind == "f" and i not in e.fixed
-                                          for i, x in enumerate(e.inputs()))]  # fmt: skip
+DIFFERENTIABLE = [
+    e
+    for e in TABLE
+    if any(isinstance(x, np.ndarray) and x.dtype.kind == "f" and i not in e.fixed for i, x in enumerate(e.inputs()))
+]
 
 
 def _each(entries):
@@ -20,7 +25,7 @@ def _each(entries):
 
 def test_every_op_has_a_case():
     own = {name for name, op in OPS.items() if isinstance(op, Op) and op.body.__module__.startswith("minidl.ops.")}
-    elsewhere = {"transfer"}  # needs two devices: test_functions.py
+    elsewhere = {"transfer"}  # needs two devices: test_engine.py
     assert own - {entry.op for entry in TABLE} == elsewhere
 
 
@@ -30,7 +35,19 @@ def test_no_case_is_twice_in_the_table():
 
 
 def test_every_op_with_a_derivative_has_a_differentiated_case():
-    plain = {"zeros_like", "ones_like", "zeros", "argmax", "argmin", "any", "all", "isnan", "isfinite", "equal", "not_equal"}
+    plain = {
+        "zeros_like",
+        "ones_like",
+        "zeros",
+        "argmax",
+        "argmin",
+        "any",
+        "all",
+        "isnan",
+        "isfinite",
+        "equal",
+        "not_equal",
+    }
     plain |= {"greater", "greater_equal", "less", "less_equal", "logical_and", "logical_or", "logical_not"}
     assert {e.op for e in TABLE} - {e.op for e in DIFFERENTIABLE} == plain | {"astype"}
 
@@ -86,3 +103,101 @@ def test_same_bits_on_both_array_types(entry):
         ys, gs = entry.case(where).gradients()
         found.append([(where.host(t) + 0).tobytes() for t in [*ys, *gs] if t is not None])  # + 0: no -0.0
     assert found[0] == found[1]
+
+
+@_each(DIFFERENTIABLE)
+def test_results_stay_when_the_op_is_used_again(entry, where):
+    """Kernels may reuse their workspace, but never what they have handed out."""
+    case = entry.case(where)
+    xs, ys = case.run()
+    leaves, tracked = [xs[i] for i in case.leaves], [y for y in ys if y.requires_grad]
+    gs = minidl.grad(tracked, leaves, case.seeds(ys), retain_graph=True, allow_unused=True)
+    kept = [where.host(t).copy() for t in [*ys, *gs] if t is not None]
+    for factor in (1.25, 0.75):  # values that keep their order and the inputs' domains
+        others = [where.array(where.host(x) * factor) if i in case.leaves else x for i, x in enumerate(case.inputs)]
+        case.gradients(others)
+    again = minidl.grad(tracked, leaves, case.seeds(ys), allow_unused=True)
+    for t, values in zip([t for t in [*ys, *gs] if t is not None], kept, strict=True):
+        np.testing.assert_array_equal(where.host(t), values)
+    for g, values in zip([g for g in again if g is not None], kept[len(ys) :], strict=True):
+        np.testing.assert_array_equal(where.host(g), values)
+
+
+# ------------------------------------------------------------------------------------- the kernels of an array type
+def _large(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+KERNELS = {
+    "conv2d": [
+        lambda r: (_large(r, 70, 8, 16, 16), _large(r, 12, 8, 3, 3), _large(r, 12), ((1, 1), (1, 1), (1, 1), 1)),
+        lambda r: (_large(r, 65, 3, 28, 27), _large(r, 6, 3, 5, 5), _large(r, 6), ((1, 1), (0, 0), (1, 1), 1)),
+        lambda r: (_large(r, 33, 8, 19, 23), _large(r, 16, 4, 3, 2), None, ((2, 1), (1, 0), (1, 2), 2)),
+        lambda r: (_large(r, 9, 64, 8, 8), _large(r, 32, 64, 1, 1), _large(r, 32), ((1, 1), (0, 0), (1, 1), 1)),
+        lambda r: (_large(r, 9, 16, 15, 15), _large(r, 16, 1, 3, 3), None, ((2, 2), (1, 1), (1, 1), 16)),
+        lambda r: (_large(r, 1, 1, 40, 300), _large(r, 2, 1, 7, 9), _large(r, 2), ((3, 2), (3, 4), (1, 1), 1)),
+    ],
+    "max_pool2d": [
+        lambda r: (_large(r, 40, 8, 24, 24), (2, 2), (2, 2), (1, 1), ((0, 0),) * 4, (12, 12)),
+        lambda r: (_large(r, 40, 8, 23, 25).round(), (3, 3), (2, 2), (1, 1), ((0, 0), (0, 0), (1, 1), (1, 1)), (12, 13)),
+        lambda r: (_large(r, 5, 3, 20, 31).round(), (3, 2), (1, 2), (2, 3), ((0, 0),) * 4, (16, 14)),
+    ],
+    "batch_norm": [
+        lambda r: (_large(r, 70, 12, 16, 15) * 3 + 5, _large(r, 12), _large(r, 12)),
+        lambda r: (_large(r, 1000, 33) - 2, None, _large(r, 33)),
+        lambda r: (_large(r, 16, 5, 1000), _large(r, 5), None),
+    ],
+    "cross_entropy": [
+        lambda r: (_large(r, 1000, 10) * 20, r.integers(0, 10, size=(1000, 1))),
+        lambda r: (_large(r, 8, 21, 17, 16), r.integers(0, 21, size=(8, 1, 17, 16))),
+    ],
+}  # fmt: skip
+
+
+def _same(got, want, tolerance=3e-5):
+    got, want = (x if isinstance(x, tuple) else (x,) for x in (got, want))
+    for a, b in zip(got, want, strict=True):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(b).max(initial=0.0))))
+
+
+@pytest.mark.parametrize(("name", "k"), [(name, k) for name, made in KERNELS.items() for k in range(len(made))])
+def test_a_kernel_agrees_with_its_definition_at_size(name, k, rng):
+    """In the sizes for which it was written: several blocks of images, the last of them smaller."""
+    B, plain = get_backend("cpu"), DEFINITIONS
+    assert name in vars(B), f"{name} has no kernel of its own on the CPU"
+    made = KERNELS[name][k](rng)
+    if name == "conv2d":
+        x, w, b, how = made
+        how = dict(zip(("stride", "padding", "dilation", "groups"), how, strict=True))
+        y = B.conv2d(x, w, b, **how)
+        _same(y, plain["conv2d"](x, w, b, **how))
+        g = _large(rng, *y.shape)
+        for transposed in (g, np.ascontiguousarray(g.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)):
+            args = (transposed, w), {"shape": x.shape, **how}
+            _same(B.conv2d_input_grad(*args[0], **args[1]), plain["conv2d_input_grad"](*args[0], **args[1]))
+            args = (transposed, x), {"shape": w.shape, **how}
+            _same(B.conv2d_weight_grad(*args[0], **args[1]), plain["conv2d_weight_grad"](*args[0], **args[1]))
+    elif name == "max_pool2d":
+        x, kernel, stride, dilation, width, out = made
+        how = {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width}
+        y, place = B.max_pool2d(x, out=out, **how)
+        _same((y, place), plain["max_pool2d"](x, out=out, **how), 0.0)
+        g = _large(rng, *y.shape)
+        _same(
+            B.max_pool2d_put(g, place, shape=x.shape, **how),
+            plain["max_pool2d_put"](g, place, shape=x.shape, **how),
+            1e-6,
+        )
+    elif name == "batch_norm":
+        x, weight, bias = made
+        found = B.batch_norm(x, weight, bias, eps=1e-5)
+        _same(found, plain["batch_norm"](x, weight, bias, eps=1e-5))
+        g, (_, mean, _, inv) = _large(rng, *x.shape), found
+        _same(B.batch_norm_grad(g, x, weight, mean, inv), plain["batch_norm_grad"](g, x, weight, mean, inv), 1e-4)
+    else:
+        z, t = made
+        loss, p = B.cross_entropy(z, t)
+        _same((loss, p), plain["cross_entropy"](z, t))
+        g = _large(rng, *loss.shape)
+        _same(B.cross_entropy_grad(p, t, g), plain["cross_entropy_grad"](p, t, g))

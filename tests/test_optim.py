@@ -496,15 +496,16 @@ def test_zero_grad():
     assert w.grad is None
 
 
-def test_step_is_noticed_by_backward():
-    w, x = Parameter(np.ones(2)), Tensor(np.ones(2), requires_grad=True)
-    w.grad = wrap(np.ones(2))
-    rule = optim.SGD([w])
+def test_step_is_noticed_by_backward(where):
+    w, x = Parameter(where.array(np.ones(2))), where.leaf(np.ones(2))
+    w.grad = where.tensor(np.ones(2))
+    rule = optim.Adam([w])
     rule.step()
-    y = (w * x).sum()
-    rule.step()
-    with pytest.raises(RuntimeError, match="changed in place"):
-        y.backward()
+    for used in (w, rule.state[w]["exp_avg"]):
+        y = (used * x).sum()
+        rule.step()
+        with pytest.raises(RuntimeError, match="changed in place"):
+            y.backward()
 
 
 def test_closure_runs_with_gradients_on():

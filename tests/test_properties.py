@@ -78,7 +78,9 @@ def indexed(draw):
     if kind == "basic":
         return shape, draw(hn.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True))
     if kind == "integers":
-        return shape, draw(hn.integer_array_indices(shape, result_shape=hn.array_shapes(max_dims=2, max_side=3, min_side=0)))
+        return shape, draw(
+            hn.integer_array_indices(shape, result_shape=hn.array_shapes(max_dims=2, max_side=3, min_side=0))
+        )
     if kind == "mask":
         ndim = draw(st.integers(1, len(shape)))
         return shape, draw(hn.arrays(bool, shape[:ndim]))
@@ -117,7 +119,9 @@ def test_indexing(where, drawn, as_tensors):
 def test_assigning_by_index(where, drawn):
     shape, index = drawn
     if any(isinstance(i, np.ndarray) and i.dtype != bool for i in (index if isinstance(index, tuple) else (index,))):
-        index = tuple([i[:1] if isinstance(i, np.ndarray) else i for i in (index if isinstance(index, tuple) else (index,))])
+        index = tuple(
+            [i[:1] if isinstance(i, np.ndarray) else i for i in (index if isinstance(index, tuple) else (index,))]
+        )
         if any(isinstance(i, np.ndarray) and i.ndim > 1 for i in index):
             return  # which of several values for one place wins is not defined
     values = filled(shape)
@@ -137,7 +141,9 @@ def test_assigning_by_index(where, drawn):
 
 @given(places, shapes, st.data())
 def test_reductions(where, shape, data):
-    axes = data.draw(st.lists(st.integers(-len(shape), len(shape) - 1), unique_by=lambda a: a % len(shape)) if shape else st.just([]))
+    axes = data.draw(
+        st.lists(st.integers(-len(shape), len(shape) - 1), unique_by=lambda a: a % len(shape)) if shape else st.just([])
+    )
     keep = data.draw(st.booleans())
     dim = tuple(axes) if axes else None
     values = filled(shape)
@@ -229,7 +235,9 @@ def test_pooling(where, kernel, stride, ceil_mode, count_include_pad, extra, dat
     x = where.leaf(values)
     y, indices = F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceil_mode, return_indices=True)
     flat = values.reshape(1, 2, -1)
-    np.testing.assert_array_equal(where.host(y), np.take_along_axis(flat, where.host(indices).reshape(1, 2, -1), 2).reshape(y.shape))
+    np.testing.assert_array_equal(
+        where.host(y), np.take_along_axis(flat, where.host(indices).reshape(1, 2, -1), 2).reshape(y.shape)
+    )
     (g,) = minidl.grad(y.sum(), x)
     assert where.host(g).sum() == y.numel()
     z = F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad)
@@ -240,7 +248,11 @@ def test_pooling(where, kernel, stride, ceil_mode, count_include_pad, extra, dat
     assert (where.host(y) >= where.host(z)).all() or count_include_pad
 
 
-@given(places, hn.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=3), st.sampled_from(["softmax", "log_softmax", "logsumexp"]))
+@given(
+    places,
+    hn.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=3),
+    st.sampled_from(["softmax", "log_softmax", "logsumexp"]),
+)
 def test_softmax_family(where, shape, name):
     values = filled(shape) * 100
     x = where.leaf(values)

@@ -1,4 +1,4 @@
-"""Random streams: the bits against Philox computed with Python's integers, their transforms, and what keeps them apart."""
+"""Random streams: the bits against Philox in Python's integers, their transforms, and what keeps them apart."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ def philox_by_integers(key, words):
 
 def test_the_integer_philox_has_the_published_values():
     """Random123's known answers for philox4x64, 10 rounds, counter and key 0."""
-    assert philox_by_integers((0, 0), 4) == [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B]
+    assert philox_by_integers((0, 0), 4) == [
+        0x16554D9ECA36314C,
+        0xDB20FE9D672D0FDC,
+        0xD7E772CEE186176B,
+        0x7E68B68AEC7BA23B,
+    ]
 
 
 @pytest.mark.parametrize("key", [(0, 0), (1, 0), (0, 1), (12345, 678), (M, M), (1 << 63, 3)])
@@ -95,13 +100,20 @@ def test_normals():
         z = Generator(4).normal((100_001,), dtype)
         assert z.dtype == dtype and np.isfinite(z).all()
         z = z.astype(float)
-        assert abs(z.mean()) < 0.01 and abs(z.std() - 1) < 0.01 and abs((z**3).mean()) < 0.03 and abs((z**4).mean() - 3) < 0.1
+        assert (
+            abs(z.mean()) < 0.01
+            and abs(z.std() - 1) < 0.01
+            and abs((z**3).mean()) < 0.03
+            and abs((z**4).mean() - 3) < 0.1
+        )
         assert abs((z > 1.96).mean() - 0.025) < 0.003
     assert np.allclose(Generator(4).normal((7,), "float32"), Generator(4).normal((7,), "float64"), atol=1e-6)
     half = philox_by_integers((4, 0), 4)
     u = [((b >> 11) + 0.5) * 2.0**-53 for b in half]
     radius, angle = np.sqrt(-2 * np.log(u[:2])), 2 * np.pi * np.array(u[2:])
-    assert np.allclose(Generator(4).normal((4,), "float64"), [*radius * np.cos(angle), *radius * np.sin(angle)], rtol=1e-14)
+    assert np.allclose(
+        Generator(4).normal((4,), "float64"), [*radius * np.cos(angle), *radius * np.sin(angle)], rtol=1e-14
+    )
 
 
 def test_integers_and_permutations():
@@ -156,10 +168,13 @@ def test_functions_draw_from_the_default_or_a_given_generator():
     minidl.manual_seed(2)
     state = minidl.default_generator().get_state()
     for function in (
-        lambda g: minidl.randn(2, generator=g), lambda g: minidl.randint(5, (2,), generator=g),
-        lambda g: minidl.randperm(4, generator=g), lambda g: minidl.normal(1.0, 2.0, (2,), generator=g),
-        lambda g: minidl.zeros(2).uniform_(generator=g), lambda g: minidl.zeros(2).normal_(generator=g),
-    ):  # fmt: skip
+        lambda g: minidl.randn(2, generator=g),
+        lambda g: minidl.randint(5, (2,), generator=g),
+        lambda g: minidl.randperm(4, generator=g),
+        lambda g: minidl.normal(1.0, 2.0, (2,), generator=g),
+        lambda g: minidl.zeros(2).uniform_(generator=g),
+        lambda g: minidl.zeros(2).normal_(generator=g),
+    ):
         assert function(Generator(3)).tolist() == function(Generator(3)).tolist()
     assert minidl.default_generator().get_state() == state
     assert minidl.randint(3, 6, (100,)).tolist() and set(minidl.randint(3, 6, (100,)).tolist()) == {3, 4, 5}
@@ -173,7 +188,9 @@ def test_the_default_generator_belongs_to_a_thread():
     minidl.manual_seed(7)
     first = minidl.rand(2).tolist()
     found = []
-    thread = threading.Thread(target=lambda: found.extend([minidl.default_generator().get_state(), minidl.rand(3).tolist()]))
+    thread = threading.Thread(
+        target=lambda: found.extend([minidl.default_generator().get_state(), minidl.rand(3).tolist()])
+    )
     minidl.manual_seed(7)
     thread.start()
     thread.join()

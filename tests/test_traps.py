@@ -85,7 +85,9 @@ def test_trap_03_broadcasting(where, rng):
             ga, gb = minidl.grad(y.sum(), (a, b))
             assert ga.shape == a_shape and gb.shape == b_shape
             wide = [where.leaf(np.broadcast_to(where.host(t), full)) for t in (a, b)]
-            for g, g_wide, shape in zip((ga, gb), minidl.grad(operation(*wide).sum(), wide), (a_shape, b_shape), strict=True):
+            for g, g_wide, shape in zip(
+                (ga, gb), minidl.grad(operation(*wide).sum(), wide), (a_shape, b_shape), strict=True
+            ):
                 lead = len(full) - len(shape)
                 axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1)
                 expected = where.host(g_wide).sum(axis=axes, keepdims=True).reshape(shape)
@@ -102,16 +104,29 @@ def test_trap_04_float32_in_float32_out(where, rng):
     w = where.leaf(rng.normal(size=(4, 3)), np.float32)
     mask, labels = where.tensor([[True, False, True]]), where.tensor([0, 2])
     numbers = (2, 2.5, True, np.float64(2.5), np.float32(2.5), np.int64(2))
-    results = [f(x, n) for n in numbers for f in (minidl.add, minidl.sub, minidl.mul, minidl.div, minidl.pow, minidl.maximum)]
+    results = [
+        f(x, n) for n in numbers for f in (minidl.add, minidl.sub, minidl.mul, minidl.div, minidl.pow, minidl.maximum)
+    ]
     results += [n - x for n in numbers] + [n / x for n in numbers] + [n**x for n in numbers]
     results += [x.sum(), x.mean(), x.mean(1), x.var(), x.std(1), x.max(), x.max(1).values, x.logsumexp(1), x.softmax(1)]
     results += [x.sigmoid(), x.tanh(), x.relu(), x.sqrt(), x.log(), x**0.5, x.clamp(0.7, 1.2), x.masked_fill(mask, 0.5)]
-    results += [x[0], x[:, [0, 0]], x[mask.expand(2, 3)], x @ w.T, F.linear(x, w), F.dropout(x, 0.3), minidl.where(mask, x, 1.0)]
+    results += [
+        x[0],
+        x[:, [0, 0]],
+        x[mask.expand(2, 3)],
+        x @ w.T,
+        F.linear(x, w),
+        F.dropout(x, 0.3),
+        minidl.where(mask, x, 1.0),
+    ]
     results += [F.cross_entropy(x, labels), F.mse_loss(x, x * 2), x * labels.view(2, 1), x + where.tensor(1.0)]
     images, kernel = x.view(1, 1, 2, 3), w.view(1, 1, 4, 3)[:, :, :2]
     results += [F.conv2d(images, kernel, padding=1), F.max_pool2d(images, 2), F.avg_pool2d(images, 2)]
     results += [F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)]
-    results += [F.batch_norm(x, None, None, training=True), F.batch_norm(x, *[where.tensor(np.ones(3, np.float32))] * 2)]
+    results += [
+        F.batch_norm(x, None, None, training=True),
+        F.batch_norm(x, *[where.tensor(np.ones(3, np.float32))] * 2),
+    ]
     for y in results:
         assert y.dtype == minidl.float32, y
         for g in minidl.grad(y.sum(), (x, w), retain_graph=True, allow_unused=True):
@@ -309,25 +324,33 @@ def test_trap_10_schedules_against_their_closed_form(where):
 def test_trap_11_non_contiguous_and_empty_inputs(where, rng):
     values = rng.uniform(0.5, 1.5, size=(4, 3, 2))
     functions = [
-        lambda x: x.reshape(6, 4), lambda x: x.flatten(1), lambda x: x.sum(1), lambda x: x.max(2).values,
+        lambda x: x.reshape(6, 4),
+        lambda x: x.flatten(1),
+        lambda x: x.sum(1),
+        lambda x: x.max(2).values,
         lambda x: x.softmax(0),
-        lambda x: x @ x.transpose(1, 2), lambda x: x.var(0), lambda x: F.batch_norm(x, None, None, training=True),
-        lambda x: x.tanh(), lambda x: x[[1, 0, 1]],
+        lambda x: x @ x.transpose(1, 2),
+        lambda x: x.var(0),
+        lambda x: F.batch_norm(x, None, None, training=True),
+        lambda x: x.tanh(),
+        lambda x: x[[1, 0, 1]],
         lambda x: F.conv2d(x.unsqueeze(0), x[:3, :, :1].reshape(3, 3, 1, 1).expand(3, 3, 1, 1)[:, [0, 1, 2, 0]]),
-        lambda x: F.max_pool2d(x, 2, 1), lambda x: x.view(24) if x.is_contiguous() else x.contiguous().view(24),
-    ]  # fmt: skip
+        lambda x: F.max_pool2d(x, 2, 1),
+        lambda x: x.view(24) if x.is_contiguous() else x.contiguous().view(24),
+    ]
     for function in functions:
         found = []
         for arrange in (
-            lambda a: a,
-            lambda a: where.array(np.ascontiguousarray(a_host.T)).T,
-            lambda a: where.array(np.repeat(a_host, 2, axis=2))[:, :, ::2],
-            lambda a: where.array(a_host[::-1].copy())[::-1],
+            lambda a: where.array(a),
+            lambda a: where.array(np.ascontiguousarray(a.T)).T,
+            lambda a: where.array(np.repeat(a, 2, axis=2))[:, :, ::2],
+            lambda a: where.array(a[::-1].copy())[::-1],
         ):
-            a_host = values
-            x = minidl.Tensor(arrange(where.array(values)), requires_grad=True)
+            x = minidl.Tensor(arrange(values), requires_grad=True)
             y = function(x)
-            y.backward(where.tensor(np.arange(y.numel()).reshape(y.shape[::-1]), np.float64).permute(*range(y.ndim)[::-1]))
+            y.backward(
+                where.tensor(np.arange(y.numel()).reshape(y.shape[::-1]), np.float64).permute(*range(y.ndim)[::-1])
+            )
             found.append((where.host(y), where.host(x.grad)))
         for y, g in found[1:]:
             np.testing.assert_allclose(y, found[0][0], rtol=1e-12)
@@ -335,10 +358,21 @@ def test_trap_11_non_contiguous_and_empty_inputs(where, rng):
     for shape in ((0,), (0, 3), (3, 0), (2, 0, 3)):
         x = where.leaf(np.zeros(shape))
         for function in (
-            lambda x: x + 1, lambda x: x * x, lambda x: x.exp(), lambda x: x.sum(), lambda x: x.sum(0), lambda x: x.reshape(-1),
-            lambda x: minidl.cat([x, x]), lambda x: x.relu(), lambda x: x[:0], lambda x: x.flip(0), lambda x: x > 0,
-            lambda x: x.softmax(-1) if x.shape[-1] else x, lambda x: x.unsqueeze(0), lambda x: minidl.where(x > 0, x, 0.0),
-        ):  # fmt: skip
+            lambda x: x + 1,
+            lambda x: x * x,
+            lambda x: x.exp(),
+            lambda x: x.sum(),
+            lambda x: x.sum(0),
+            lambda x: x.reshape(-1),
+            lambda x: minidl.cat([x, x]),
+            lambda x: x.relu(),
+            lambda x: x[:0],
+            lambda x: x.flip(0),
+            lambda x: x > 0,
+            lambda x: x.softmax(-1) if x.shape[-1] else x,
+            lambda x: x.unsqueeze(0),
+            lambda x: minidl.where(x > 0, x, 0.0),
+        ):
             y = function(x)
             assert y.dtype in (minidl.float64, minidl.bool)
             if y.requires_grad:
@@ -369,6 +403,7 @@ def test_trap_12_an_op_writing_into_what_is_not_its_own(where, rng):
     F.cross_entropy(F.dropout(h, 0.5), labels, reduction="none").backward(seed)
     for t, values in zip((x, w, b, labels, seed), kept, strict=True):
         np.testing.assert_array_equal(where.host(t), values)
+
     @op
     def writes_into_gradient(x):
         def dx(g):
@@ -412,10 +447,53 @@ def test_trap_13_backward_twice(where):
 
 def test_trap_14_0d_results_stay_arrays(where):
     x, y = where.leaf(2.0), where.leaf([3.0])
-    results = [x + 1, x * x, -x, x / 3, x**2, x**0.5, 2**x, x.exp(), x.relu(), x.sigmoid(), x.clamp(0, 1), abs(x), x.sum(), x.mean()]
-    results += [y[0], y.sum(), y.max(), y.mean(), y.squeeze(), y.logsumexp(0), y.dot(y), minidl.where(x > 1, x, 0.0), x.detach() + 1]
-    results += [x > 1, x == 2, y.argmax(), (y > 1).any(), x.long(), x.reshape(()), x.clone(), F.mse_loss(y, y * 2), x.max()]
-    results += [x.floor(), x % 3, x // 2, minidl.maximum(x, x), x.masked_fill(x > 1, 0.0), x.view(1)[0], y.var(correction=0)]
+    results = [
+        x + 1,
+        x * x,
+        -x,
+        x / 3,
+        x**2,
+        x**0.5,
+        2**x,
+        x.exp(),
+        x.relu(),
+        x.sigmoid(),
+        x.clamp(0, 1),
+        abs(x),
+        x.sum(),
+        x.mean(),
+    ]
+    results += [
+        y[0],
+        y.sum(),
+        y.max(),
+        y.mean(),
+        y.squeeze(),
+        y.logsumexp(0),
+        y.dot(y),
+        minidl.where(x > 1, x, 0.0),
+        x.detach() + 1,
+    ]
+    results += [
+        x > 1,
+        x == 2,
+        y.argmax(),
+        (y > 1).any(),
+        x.long(),
+        x.reshape(()),
+        x.clone(),
+        F.mse_loss(y, y * 2),
+        x.max(),
+    ]
+    results += [
+        x.floor(),
+        x % 3,
+        x // 2,
+        minidl.maximum(x, x),
+        x.masked_fill(x > 1, 0.0),
+        x.view(1)[0],
+        y.var(correction=0),
+    ]
     for t in results:
         assert type(t.array) is where.type and t.array.shape == (), t
         if t.requires_grad:

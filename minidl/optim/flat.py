@@ -116,9 +116,8 @@ class Flat(_Unit):
     def _move(self) -> np.ndarray:
         memory = _memory(self.size * self.dtype.itemsize)
         for p, start, size in zip(self.params, self.starts, self.sizes, strict=True):
-            begin = start * self.dtype.itemsize
-            # by way of a memoryview each parameter has a base of its own, whose owners _is_free can count
-            line = np.frombuffer(memory[begin : begin + size * self.dtype.itemsize], dtype=self.dtype)
+            # by way of the memoryview each parameter has a base of its own, whose owners _is_free can count
+            line = np.frombuffer(memory, dtype=self.dtype, count=size, offset=start * self.dtype.itemsize)
             view = line.reshape(p.array.shape)
             view[...] = p.array
             p.array = view
@@ -153,7 +152,7 @@ class Flat(_Unit):
             else:
                 made = made or {**self.numbers, **rule.init(p.array, h)}
                 view[...] = made[name]
-            if t.__class__ is Tensor and t.is_leaf and not t.requires_grad and t.array.dtype == view.dtype:
+            if t.__class__ is Tensor and t.is_leaf and not t.requires_grad:
                 t.array, t.version = view, self.version  # whoever holds this Tensor goes on seeing the state
             else:
                 t = entries[key] = wrap(view)
@@ -285,10 +284,7 @@ class Single(_Unit):
             t = made[name] if name in missing else entries[keys[name]]
             numbers[name] = float(t.array if isinstance(t, Tensor) else t)
         advance(rule, numbers, h)
-        B, x, g, (climb, decay, shrink) = backend_of(p.array), p.array, p.grad.array, how
-        if rule.elementwise and x.ndim == 0:  # results on 0-d NumPy arrays are no arrays: one element is
-            x, g, *rows = [B.reshape(a, shape=(1,)) for a in (x, g, *state.values())]
-            state = dict(zip(state, rows, strict=True))
+        x, g, (climb, decay, shrink) = p.array, p.grad.array, how
         if climb:
             g = -g
         if decay:

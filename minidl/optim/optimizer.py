@@ -282,7 +282,6 @@ class Optimizer:
         self.state = defaultdict(dict, {**copy.deepcopy(left), **state})
         for group, new in zip(groups, new_groups, strict=True):
             group.update(new)
-        self._layouts.clear()
 
     def _merged(self, i: int, group: dict, saved: dict) -> dict:
         """The group with the saved hyperparameters; flags that came in with a later version keep their value."""

@@ -78,6 +78,6 @@ class SGD(Optimizer):
         if "b" in state:
             b = state["b"]
             b *= h.momentum
-            b += (1 - h.dampening * (h.step > 1)) * g
+            b += (1 - h.dampening * (h.step > 1)) * g if h.dampening else g
             g = g + h.momentum * b if h.nesterov else b
         p -= h.lr * g

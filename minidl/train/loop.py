@@ -17,7 +17,7 @@ from ..tensor import Tensor
 from .metrics import Totals
 
 _REFRESH = 0.1  # seconds between two looks at the totals
-_BAR = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed}<{remaining}{postfix}"
+_BAR = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"  # tqdm puts a comma before the postfix
 
 
 class NonFiniteLoss(RuntimeError):
@@ -135,7 +135,10 @@ def fit(
     steps = epochs * length
     base = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
     hidden = None if progress else True  # None: shown on a terminal only
-    with tqdm(total=steps, initial=position.step, bar_format=_BAR, leave=False, disable=hidden, miniters=1) as bar:
+    with tqdm(
+        total=steps, initial=position.step, desc=f"epoch {position.epoch + 1}/{epochs}", bar_format=_BAR, leave=False,
+        disable=hidden, miniters=1,
+    ) as bar:  # fmt: skip
         while position.epoch < epochs:
             epoch, totals, lr = position.epoch + 1, position.totals, optimizer.param_groups[0]["lr"]
             bar.set_description_str(f"epoch {epoch}/{epochs}", refresh=False)
@@ -190,4 +193,4 @@ def _read(position: Position) -> None:
 
 
 def _postfix(totals: Totals, lr: float, speed: float) -> str:
-    return f"  loss {totals.mean_loss:.4f}  accuracy {totals.accuracy:.2%}  lr {lr:.2g}  {speed:,.0f} images/s"
+    return f"loss {totals.mean_loss:.4f}  accuracy {totals.accuracy:.1%}  lr {lr:.1e}  {speed:,.0f} images/s"

@@ -30,7 +30,7 @@ from ..report import draw_curves
 from ..serialization import write_file
 from ..tensor import wrap
 from .checkpoint import save_checkpoint
-from .loop import Position, Record, constant, cosine, fit
+from .loop import NonFiniteLoss, Position, Record, constant, cosine, fit
 from .models import CNN, MLP, LeNet5
 
 MODELS: dict[str, Callable[..., Module]] = {"mlp": MLP, "lenet5": LeNet5, "cnn": CNN}
@@ -38,7 +38,7 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {"sgd": SGD, "adam": Adam, "adamw": 
 SCHEDULES: dict[str, Callable[[int, int], float]] = {"cosine": cosine, "constant": constant}
 # mean and standard deviation of the training pixels in 0 ... 1
 DATASETS: dict[str, tuple[float, float]] = {"digits": (0.3054, 0.3762), "mnist": (0.1307, 0.3081)}
-EPOCHS = {"digits": 15, "mnist": 5}
+EPOCHS = {"digits": 12, "mnist": 5}
 BATCH_SIZE = {"digits": 32, "mnist": 64}
 THREADS = 1
 LR = {
@@ -286,7 +286,11 @@ def execute(
             stopped = position.epoch < options.epochs
             if stopped:
                 save_checkpoint(folder.path, model, optimizer, train, position)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, NonFiniteLoss):
+                kept = f"the checkpoint of epoch {position.epoch} is in {folder.path}"
+                kept = kept if position.epoch else "no epoch was finished"
+                error.args = (f"{error}; {kept}",)
             with contextlib.suppress(OSError, ImportError):
                 folder.draw(title)
             raise

@@ -1,1 +1,1 @@
-"""Benchmarks beside PyTorch: `python -m tests.benchmarks`. Each framework runs the same source in a process of its own."""
+"""Benchmarks beside PyTorch, `python -m tests.benchmarks`: each framework runs the same source in its own process."""

@@ -41,10 +41,11 @@ def machine() -> str:
     """One line on where the figures were taken."""
     import numpy
 
-    model = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return (
         f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, NumPy {numpy.__version__} "

@@ -1,4 +1,4 @@
-"""Runs `calls.py` and `layers.py` with PyTorch and writes what comes out beside this file: `python tests/reference/make.py`.
+"""Runs `calls.py` and `layers.py` with PyTorch and writes the results beside itself: `python tests/reference/make.py`.
 
 The only file of the project that imports PyTorch. Its results are committed, so the tests need no PyTorch.
 """
@@ -106,7 +106,9 @@ def make_nets() -> None:
             for k, g in enumerate(gs):
                 if g is not None:
                     store.add(f"{call.name}/{order}.{k}", g)
-                    value = value + (g * torch.from_numpy(numbers(10 * order + k, *g.shape))).sum() + (g * g).sum() * 0.1
+                    value = (
+                        value + (g * torch.from_numpy(numbers(10 * order + k, *g.shape))).sum() + (g * g).sum() * 0.1
+                    )
     store.write("nets")
 
 
