@@ -41,7 +41,7 @@ from .tensor import Parameter, Size, Tensor
 
 __version__ = "0.1.0"
 
-# log(0) is -inf and inf - inf nan in silence, as in PyTorch; `detect_anomaly` finds where. Other code keeps its warnings.
+# log(0) is -inf and inf - inf nan in silence, as in PyTorch; `detect_anomaly` finds where. Other code still warns.
 _warnings.filterwarnings(
     "ignore", r"(divide by zero|overflow|underflow|invalid value) encountered", RuntimeWarning, r"minidl\."
 )

@@ -2,7 +2,7 @@
 
 An op is a pure function that returns its result and, for each input, the function that turns the gradient of the result
 into the gradient of that input (a "vjp"). Calling it on Tensors records a Node; the walk goes from the newest Node to
-the oldest. `autograd.py` starts it and, for higher derivatives, replays the forward so that the backward records itself.
+the oldest. `autograd.py` starts it and, for higher derivatives, replays the forward so that backward records itself.
 """
 
 from __future__ import annotations
@@ -337,7 +337,10 @@ def walk(seeds, wanted=None, retain=False, replay=None, stop=frozenset()):
             if needed is None or node in needed:
                 if modes.last_change > node.order:  # some tensor was changed in place since: one of this node's?
                     refuse_changed(node, replayed is not None)
-                _through(node, replayed[node] if replayed else vjps, gs, grads, owned)
+                parents = node.parents
+                if wanted is not None:  # no vjp runs for a side branch
+                    parents = [p if _leads(p, wanted, needed) else None for p in parents]
+                _through(node, parents, replayed[node] if replayed else vjps, gs, grads, owned)
         if not retain:
             node.vjps, node.parents, node.inputs, node.cells = None, (), None, ()
     for edge, g in grads.items():  # what is left belongs to leaves, or to edges that `stop` cut off
@@ -349,9 +352,9 @@ def walk(seeds, wanted=None, retain=False, replay=None, stop=frozenset()):
     return result, owned
 
 
-def _through(node, vjps, gs, grads, owned) -> None:
-    """Take the gradients `gs` of a node's outputs to its parents."""
-    parents, joint = node.parents, vjps.__class__ is not tuple
+def _through(node, parents, vjps, gs, grads, owned) -> None:
+    """Take the gradients `gs` of a node's outputs to its parents, those that are not None."""
+    joint = vjps.__class__ is not tuple
     if joint:
         vjps = vjps(*gs, needs=tuple([p is not None for p in parents]))
     for p, g in zip(parents, vjps, strict=True):
@@ -397,11 +400,14 @@ def _needed(nodes, wanted) -> set:
     """The nodes on a path to a wanted edge."""
     needed: set = set()
     for node in reversed(nodes):
-        for p in node.parents:
-            if p is not None and (p in wanted or (p[0] if p.__class__ is tuple else p) in needed):
-                needed.add(node)
-                break
+        if any(_leads(p, wanted, needed) for p in node.parents):
+            needed.add(node)
     return needed
+
+
+def _leads(p, wanted, needed) -> bool:
+    """Whether the edge p is wanted, or on a path to one that is."""
+    return p is not None and (p in wanted or (p[0] if p.__class__ is tuple else p) in needed)
 
 
 def accumulate(leaf: Tensor, g, owned: bool, create_graph: bool) -> None:

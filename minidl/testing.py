@@ -459,7 +459,7 @@ def _freeze(x) -> None:
 
 
 def _check_vjps(case: Case, name: str) -> None:
-    """No two inputs get one memory, unless it is the incoming gradient's."""
+    """What a vjp gives is the incoming gradient's memory or fresh: not another input's, nor something that it keeps."""
     made = case.op if isinstance(case.op, Op) else getattr(case.op, "op", None)
     if made is None:
         return
@@ -467,18 +467,26 @@ def _check_vjps(case: Case, name: str) -> None:
     outputs: list[Any] = [getattr(o, "value", o) for o in _tuple(y)]  # a 0-d result may be a NumPy scalar here
     like = next(x for x in case.inputs if _is_float(x))
     seeds = [_seed_like(o, like) if o.dtype.kind == "f" else None for o in outputs]
-    if vjps.__class__ is not tuple:
-        vjps = [
-            lambda *gs, g=g: g for g in vjps(*seeds, needs=tuple(i in case.leaves for i in range(len(case.inputs))))
+    B, needs = backend_of(like), tuple(i in case.leaves for i in range(len(case.inputs)))
+
+    def gradients() -> list:
+        if vjps.__class__ is not tuple:
+            given = [g for g, need in zip(vjps(*seeds, needs=needs), needs, strict=True) if need]
+        else:
+            given = [f(*seeds) for f, need in zip(vjps, needs, strict=True) if need and f is not None]
+        return [
+            g
+            for g in given
+            if _is_array(g) and g.size and not any(B.may_share_memory(g, v) for v in seeds if v is not None)
         ]
-    found = [f(*seeds) for i, f in enumerate(vjps) if f is not None and i in case.leaves]
-    found = [g for g in found if _is_array(g) and g.size]
-    for i, a in enumerate(found):
-        B = backend_of(a)
-        for b in found[i + 1 :]:
-            if B.may_share_memory(a, b):
-                given = [v for v in seeds if v is not None]
-                assert any(B.may_share_memory(a, v) for v in given), f"{name}: two inputs were given one gradient array"
+
+    fresh, again = gradients(), gradients()
+    for i, a in enumerate(fresh):
+        assert not any(B.may_share_memory(a, b) for b in fresh[i + 1 :]), (
+            f"{name}: two inputs were given one gradient array"
+        )
+        kept = [*again, *[x for x in case.inputs if _is_array(x)]]
+        assert not any(B.may_share_memory(a, b) for b in kept), f"{name}: a vjp gave an array that it keeps"
 
 
 def _seed_like(o, like):

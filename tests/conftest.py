@@ -24,6 +24,7 @@ if not REAL_GPU:
 
 import minidl  # noqa: E402
 from minidl.backend import get_backend  # noqa: E402
+from minidl.engine import FUNCTIONS, OPS, op  # noqa: E402
 
 
 class Where:
@@ -73,6 +74,15 @@ def where(request) -> Where:
 def rng() -> np.random.Generator:
     """NumPy's generator for inputs, the same for every test."""
     return np.random.default_rng(20)
+
+
+@pytest.fixture
+def new_op():
+    """`op`, whose ops are gone after the test."""
+    before = set(OPS)
+    yield op
+    for name in set(OPS) - before:
+        del OPS[name], FUNCTIONS[name]
 
 
 @pytest.fixture(autouse=True)

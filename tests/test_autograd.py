@@ -120,22 +120,47 @@ def test_grad_of_interior_tensors(where):
     np.testing.assert_array_equal(where.host(g), 2 * where.host(z) + [0, 1])
 
 
-def test_grad_does_not_run_what_is_not_on_the_way(where):
+def test_grad_does_not_run_what_is_not_on_the_way(where, new_op):
     ran = []
 
-    @minidl.ops.op
+    @new_op
     def noted(x):
         return x * 1.0, (lambda g: ran.append(1) or g,)
 
-    try:
-        x, w = where.leaf([1.0]), where.leaf([2.0])
-        y = (noted(x) * w).sum()
-        minidl.grad(y, w, retain_graph=True)
-        assert not ran
-        minidl.grad(y, x)
-        assert ran == [1]
-    finally:
-        del minidl.ops.OPS["noted"]
+    x, w = where.leaf([1.0]), where.leaf([2.0])
+    y = (noted(x) * w).sum()
+    minidl.grad(y, w, retain_graph=True)
+    assert not ran
+    minidl.grad(y, x, retain_graph=True)
+    assert ran == [1]
+    side = noted(x)
+    side.register_hook(lambda g: ran.append(2))
+    minidl.grad((side * w).sum(), w)  # nor the hooks there
+    z = noted(noted(w) * noted(x))
+    minidl.grad(z.sum(), w, create_graph=True)
+    assert 2 not in ran
+
+
+def test_grad_computes_no_gradient_that_nobody_wants(where, new_op):
+    asked = []
+
+    @new_op
+    def joined(a, b):
+        def joint(g, *, needs):
+            asked.append(needs)
+            return g if needs[0] else None, g * 2 if needs[1] else None
+
+        return a + 2 * b, joint
+
+    @new_op
+    def split_up(a, b):
+        return a + b, (lambda g: asked.append("a") or g, lambda g: asked.append("b") or g)
+
+    x, w = where.leaf([1.0]), where.leaf([2.0])
+    minidl.grad(joined(x, w).sum(), w)
+    minidl.grad(split_up(x, w * 1.0).sum(), x)
+    split_up(x, w).sum().backward(inputs=[w])
+    assert asked == [(False, True), "a", "b"] and x.grad is None
 
 
 def test_several_outputs_with_some_unused(where):

@@ -17,15 +17,6 @@ from minidl.engine import OPS, Aux, Node
 from minidl.nn import functional as F
 
 
-@pytest.fixture
-def new_op():
-    """Registers an op for one test."""
-    before = dict(OPS)
-    yield ops.op
-    for name in set(OPS) - set(before):
-        del OPS[name]
-
-
 def _captured(node):
     """The arrays that the vjps of a node hold."""
     from minidl.guards import _captured as captured

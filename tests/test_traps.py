@@ -15,8 +15,8 @@ from cases import TABLE
 
 import minidl
 from minidl import nn, optim, testing
+from minidl.backend import backend_of
 from minidl.nn import functional as F
-from minidl.ops import op
 
 
 def _gradient(where, y, *leaves):
@@ -388,7 +388,7 @@ def test_trap_11_non_contiguous_and_empty_inputs(where, rng):
         where.leaf(np.zeros((0, 3))).max()
 
 
-def test_trap_12_an_op_writing_into_what_is_not_its_own(where, rng):
+def test_trap_12_an_op_writing_into_what_is_not_its_own(where, rng, new_op):
     """What `test_ops.test_purity` checks of every op, here on a whole step, and that the check itself can tell."""
     x, w, b = (where.leaf(rng.normal(size=s)) for s in ((2, 3, 5, 5), (4, 3, 3, 3), (4,)))
     labels = where.tensor([0, 3])
@@ -404,7 +404,7 @@ def test_trap_12_an_op_writing_into_what_is_not_its_own(where, rng):
     for t, values in zip((x, w, b, labels, seed), kept, strict=True):
         np.testing.assert_array_equal(where.host(t), values)
 
-    @op
+    @new_op
     def writes_into_gradient(x):
         def dx(g):
             g *= 2
@@ -412,12 +412,18 @@ def test_trap_12_an_op_writing_into_what_is_not_its_own(where, rng):
 
         return x * 2, (dx,)
 
-    @op
+    @new_op
     def writes_into_input(x):
         x += 1
         return x * 1.0, (lambda g: g,)
 
-    for bad in (writes_into_gradient, writes_into_input):
+    @new_op
+    def gives_what_it_keeps(x):
+        B = backend_of(x)
+        ones = B.ones_like(x)
+        return B.sum(x), (lambda g: ones,)
+
+    for bad in (writes_into_gradient, writes_into_input, gives_what_it_keeps):
         with pytest.raises((ValueError, AssertionError)):
             testing.check_purity(testing.Case(bad, (where.array([1.0, 2.0]),)))
     assert len({entry.op for entry in TABLE}) > 60

@@ -40,7 +40,7 @@ SCHEDULES: dict[str, Callable[[int, int], float]] = {"cosine": cosine, "constant
 DATASETS: dict[str, tuple[float, float]] = {"digits": (0.3054, 0.3762), "mnist": (0.1307, 0.3081)}
 EPOCHS = {"digits": 12, "mnist": 5}
 BATCH_SIZE = {"digits": 32, "mnist": 64}
-THREADS = 1
+THREADS = 1  # products of this size gain nothing from more, and lose where cores are shared (docs/results.md)
 LR = {
     "sgd": {"mlp": 0.05, "lenet5": 0.02, "cnn": 0.05},
     "adam": {"mlp": 0.002, "lenet5": 0.003, "cnn": 0.003},
