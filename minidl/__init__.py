@@ -37,6 +37,7 @@ from .modes import (
     set_default_dtype,
     set_grad_enabled,
 )
+from .serialization import load, save
 from .tensor import Parameter, Size, Tensor
 
 __version__ = "0.1.0"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from . import modes
 from .backend import BACKENDS, backend_of
 from .engine import FUNCTIONS, Aux, accumulate, walk
+from .guards import refuse_changed, refuse_released
 from .modes import mode
 from .tensor import Tensor, describe, wrap
 
@@ -116,7 +118,9 @@ def _replay(nodes, known=None) -> dict:
     outputs, vjps = dict(known or {}), {}
     for node in reversed(nodes):
         if node.vjps is None:
-            continue  # released: the walk says so
+            refuse_released(node)
+        if modes.last_change > node.order:  # also where no gradient goes: its value would be computed anew
+            refuse_changed(node, True)
         inputs = [
             outputs.get(p, p) if p is not None else wrap(c) if c.__class__ in BACKENDS else c
             for p, c in zip(node.parents, node.inputs or node.parents, strict=True)

@@ -25,7 +25,7 @@ checkpoint.safetensors (model, optimizer and all that decides the next step), ch
 copy of it without the weights) and curves.png. Ctrl-C ends a run after the current step and keeps all that;
 a second Ctrl-C quits at once. The same seed gives the same weights, bit for bit.
 
-Exit codes: 0 done, 1 the loss became infinite or nan, 2 bad input, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 the loss became infinite or nan, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
 
 examples:
   minidl train
@@ -88,6 +88,9 @@ class _Stop:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: the process's own) and return its exit code."""
     stop = _Stop()
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller; a file of the run must not get its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
     try:
         try:
             with stop, warnings.catch_warnings():

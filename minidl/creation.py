@@ -23,8 +23,9 @@ def _generator(generator: Generator | None) -> Generator:
     return default_generator() if generator is None else generator
 
 
-def _size(size) -> tuple[int, ...]:
-    """`zeros(2, 3)`, `zeros((2, 3))` and `zeros([2, 3])` mean the same."""
+def _size(sizes, size=None) -> tuple[int, ...]:
+    """`zeros(2, 3)`, `zeros((2, 3))`, `zeros([2, 3])` and `zeros(size=(2, 3))` mean the same."""
+    size = sizes if size is None else (size,)
     if len(size) == 1 and isinstance(size[0], Sequence):
         size = size[0]
     try:
@@ -104,19 +105,19 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
     return _place(np.full(_size((size,) if isinstance(size, int) else size), fill_value, kind), device, requires_grad)
 
 
-def zeros(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A Tensor of zeros."""
-    return full(_size(size), 0, dtype=dtype or mode.dtype, device=device, requires_grad=requires_grad)
+    return full(_size(sizes, size), 0, dtype=dtype or mode.dtype, device=device, requires_grad=requires_grad)
 
 
-def ones(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A Tensor of ones."""
-    return full(_size(size), 1, dtype=dtype or mode.dtype, device=device, requires_grad=requires_grad)
+    return full(_size(sizes, size), 1, dtype=dtype or mode.dtype, device=device, requires_grad=requires_grad)
 
 
-def empty(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A Tensor whose values are whatever lay in memory."""
-    return _place(np.empty(_size(size), as_dtype(dtype or mode.dtype)), device, requires_grad)
+    return _place(np.empty(_size(sizes, size), as_dtype(dtype or mode.dtype)), device, requires_grad)
 
 
 def _like(make):
@@ -155,14 +156,14 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     return _place(np.eye(n, m, dtype=dtype or mode.dtype), device, requires_grad)
 
 
-def randn(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+def randn(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Standard normal random numbers."""
-    return _place(_generator(generator).normal(_size(size), (dtype or mode.dtype)), device, requires_grad)
+    return _place(_generator(generator).normal(_size(sizes, size), (dtype or mode.dtype)), device, requires_grad)
 
 
-def rand(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+def rand(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Random numbers uniform in [0, 1)."""
-    return _place(_generator(generator).uniform(_size(size), (dtype or mode.dtype)), device, requires_grad)
+    return _place(_generator(generator).uniform(_size(sizes, size), (dtype or mode.dtype)), device, requires_grad)
 
 
 def randint(low=0, high=None, size=None, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:

@@ -18,7 +18,7 @@ import numpy as np
 from . import modes
 from .backend import BACKENDS, backend_of
 from .backend.dtypes import as_dtype, result_type
-from .guards import check_gradient, check_values, refuse_changed, user_line
+from .guards import check_gradient, check_values, refuse_changed, refuse_released, user_line
 from .modes import mode, tick
 from .tensor import Aux, Parameter, Tensor, describe, wrap
 
@@ -319,10 +319,7 @@ def walk(seeds, wanted=None, retain=False, replay=None, stop=frozenset()):
     for node in nodes:
         vjps = node.vjps
         if vjps is None:
-            raise RuntimeError(
-                f"backward: the graph of '{node.op.name}' was released by an earlier backward; "
-                "pass retain_graph=True to the first one"
-            )
+            refuse_released(node)
         g = grads.pop(node, None)
         gs = [g] if g is not None else [grads.pop((node, i), None) for i in range(len(node.outputs))]
         if g is not None or any(o is not None for o in gs):
@@ -341,7 +338,7 @@ def walk(seeds, wanted=None, retain=False, replay=None, stop=frozenset()):
                 if wanted is not None:  # no vjp runs for a side branch
                     parents = [p if _leads(p, wanted, needed) else None for p in parents]
                 _through(node, parents, replayed[node] if replayed else vjps, gs, grads, owned)
-        if not retain:
+        if not retain and (needed is None or node in needed):
             node.vjps, node.parents, node.inputs, node.cells = None, (), None, ()
     for edge, g in grads.items():  # what is left belongs to leaves, or to edges that `stop` cut off
         if wanted is None or edge in wanted:
@@ -440,12 +437,12 @@ def sum_to(g, shape, where="sum_to"):
 def _call_hooks(hooks, g):
     """g after the hooks, each of which gets a copy that it may change."""
     for hook in list(hooks.values()):
-        given = g if isinstance(g, Tensor) else wrap(backend_of(g).copy(g))
+        given = OPS["identity"](g) if isinstance(g, Tensor) else wrap(backend_of(g).copy(g))
         answer = hook(given)
         if answer is not None:
-            if not isinstance(answer, Tensor) or answer.array.shape != given.array.shape:
+            if not isinstance(answer, Tensor) or (answer.shape, answer.dtype) != (given.shape, given.dtype):
                 raise RuntimeError(
-                    f"hook: expected a Tensor of shape {tuple(given.array.shape)} or None, got {answer!r}"
+                    f"hook: expected a Tensor of shape {tuple(given.shape)} and {given.dtype!r} or None, got {answer!r}"
                 )
             given = answer
         g = given if isinstance(g, Tensor) else given.array

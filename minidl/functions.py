@@ -38,6 +38,7 @@ from .creation import (  # noqa: F401 (the whole face under one roof)
     zeros,
     zeros_like,
 )
+from .modes import mode
 from .ops import elementwise as E
 from .ops import linalg as L
 from .ops import reduce as R
@@ -119,6 +120,8 @@ def clamp(input, min=None, max=None) -> Tensor:
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         y = input if min is None else E.where(E.less(input, min), min, input)
         return y if max is None else E.where(E.greater(y, max), max, y)
+    if float in (min.__class__, max.__class__) and input.array.dtype.kind != "f":
+        input = input.to(mode.dtype)
     return E.clip(input, low=min, high=max)
 
 
@@ -267,7 +270,9 @@ def reshape(input, *shape) -> Tensor:
 def view(input, *shape) -> Tensor:
     """`reshape` that refuses to copy; with a dtype of the same size, the same bits read as that dtype."""
     if len(shape) == 1 and isinstance(shape[0], dtype):
-        return wrap(input.array.view(shape[0].dtype))
+        y = wrap(input.array.view(shape[0].dtype))
+        y.version = input.version
+        return y
     y = reshape(input, *shape)
     if y.array.size and not backend_of(input.array).may_share_memory(y.array, input.array):
         raise RuntimeError(
@@ -276,9 +281,9 @@ def view(input, *shape) -> Tensor:
     return y
 
 
-def permute(input, *dims) -> Tensor:
+def permute(input, *order, dims=None) -> Tensor:
     """The dimensions in another order."""
-    dims = dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims
+    dims = dims or (order[0] if len(order) == 1 and not isinstance(order[0], int) else order)
     axes = tuple([d % input.array.ndim for d in dims])
     if sorted(axes) != list(range(input.array.ndim)):
         raise RuntimeError(f"permute: {tuple(dims)} is not an order of the {input.array.ndim} dimensions")
@@ -396,10 +401,10 @@ def unbind(input, dim=0) -> tuple[Tensor, ...]:
 
 
 @_named
-def flip(input, *dims, dim=None) -> Tensor:
+def flip(input, *axes, dims=None, dim=None) -> Tensor:
     """The order along the given dimensions reversed."""
-    dims = dims if dim is None else (dim,)
-    return S.flip(input, axis=tuple(dims[0]) if len(dims) == 1 and not isinstance(dims[0], int) else tuple(dims))
+    axes = next(((d,) for d in (dims, dim) if d is not None), axes)
+    return S.flip(input, axis=tuple(axes[0]) if len(axes) == 1 and not isinstance(axes[0], int) else tuple(axes))
 
 
 @_named

@@ -47,6 +47,14 @@ def refuse_changed(node, replaying) -> None:
         )
 
 
+def refuse_released(node) -> None:
+    """Raise because an earlier backward took this node's vjps away."""
+    raise RuntimeError(
+        f"backward: the graph of '{node.op.name}' was released by an earlier backward; "
+        "pass retain_graph=True to the first one"
+    )
+
+
 def user_line() -> str:
     """The innermost line of the program that is not the framework's own."""
     frame: FrameType | None = sys._getframe(1)

@@ -62,17 +62,22 @@ def save(obj: Any, f: str | os.PathLike | BinaryIO, *, metadata: Mapping[str, st
         write_file(f, raw)
 
 
-def load(f: str | os.PathLike | BinaryIO, map_location: str | _device | None = None) -> Any:
+def load(
+    f: str | os.PathLike | BinaryIO, map_location: str | _device | None = None, *, weights_only: bool = True
+) -> Any:
     """What `save` wrote, or the dict of Tensors in any other safetensors file.
 
     f: a path, or a file that is open for reading bytes. map_location: the device of the Tensors (default: the CPU).
     Everything is checked before anything is returned: the header, the sizes, and of files by `save` a digest of the
-    data. Nothing in a file is ever executed.
+    data. Nothing in a file is ever executed, so `weights_only=True`, as PyTorch has it, is all there is.
 
     Raises:
-        ValueError: the file is damaged, is not a safetensors file, or holds a dtype that minidl does not have.
+        ValueError: the file is damaged, is not a safetensors file, or holds a dtype that minidl does not have; or
+            `weights_only` is False.
         OSError: it cannot be read.
     """
+    if not weights_only:
+        raise ValueError("load: weights_only=False would need pickle, which is never read; leave it out")
     raw, name = _read(f)
     where = _device("cpu" if map_location is None else map_location)
     backend = get_backend(where)
@@ -115,7 +120,7 @@ def read_metadata(f: str | os.PathLike | BinaryIO) -> dict[str, str]:
     raw, name = _read(f)
     try:
         safetensors.load(raw)
-    except (SafetensorError, KeyError, TypeError, AttributeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"read_metadata: {name} is damaged, or is no safetensors file ({error})") from None
     return {key: text for key, text in _notes(_split(raw)[0]).items() if key != _KEY}
 

@@ -40,15 +40,16 @@ class Tensor:
 
     def __init__(self, *data, requires_grad: bool = False) -> None:
         x: Any = data[0] if len(data) == 1 else None
+        version = None
         if isinstance(x, Tensor):
-            x = x.array
+            x, version = x.array, x.version
         elif x is None or isinstance(x, int):  # sizes
             x = np.empty(data, dtype=np.float32)
         elif x.__class__ not in BACKENDS:
             x = np.asarray(x) if isinstance(x, np.generic) else np.array(x, dtype=np.float32)
         as_dtype(x.dtype)
         self.array = x
-        self.version = [0]
+        self.version = version or [0]
         if requires_grad:
             self.requires_grad = True
 

@@ -132,7 +132,7 @@ def pooled(x, kernel, stride, dilation, width, out, reduce, fill=0.0):
 def max_pool(x, *, kernel, stride, dilation, width, out):
     how = (kernel, stride, dilation, width, out)
     y = pooled(x, *how, lambda a: a.max(-1), -np.inf)
-    return y, pooled(x, *how, lambda a: a.argmax(-1), -np.inf).astype(np.int16)
+    return y, pooled(x, *how, lambda a: a.argmax(-1), -np.inf).astype(np.int8)
 
 
 def put(g, place, *, shape, kernel, stride, dilation, width):
@@ -151,12 +151,12 @@ def pick(x, place, *, kernel, stride, dilation, width):
     return y
 
 
-def window_sum(x, *, kernel, stride, width, out):
-    return pooled(x, kernel, stride, (1, 1), width, out, lambda a: a.sum(-1))
+def window_sum(x, *, kernel, stride, width, out, scale=1.0):
+    return scale * pooled(x, kernel, stride, (1, 1), width, out, lambda a: a.sum(-1))
 
 
-def window_spread(g, *, kernel, stride, width, shape):
-    how = {"kernel": kernel, "stride": stride, "width": width, "out": g.shape[2:]}
+def window_spread(g, *, kernel, stride, width, shape, scale=1.0):
+    how = {"kernel": kernel, "stride": stride, "width": width, "out": g.shape[2:], "scale": scale}
     return adjoint(lambda x: window_sum(x, **how), g, shape)
 
 
@@ -218,7 +218,7 @@ TABLE: list[Entry] = []
 
 # each array type has its own kernel for these, which may add in another order
 OWN_KERNELS = {"conv2d", "conv2d_input_grad", "conv2d_weight_grad", "batch_norm", "cross_entropy"}
-OWN_KERNELS |= {"max_pool2d", "max_pool2d_put"}
+OWN_KERNELS |= {"max_pool2d", "max_pool2d_put", "window_sum", "window_spread", "softmax", "log_softmax"}
 
 
 def case(op, makers, forward, label="", fixed=(), **static) -> None:
@@ -524,6 +524,16 @@ for _label, _shape, _kernel, _stride, _dilation, _width, _out in (
     case("max_pool2d", [apart(*_shape)], max_pool, _label, dilation=_dilation, out=_out, **_how)
     case("window_sum", [normal(*_shape)], window_sum, _label, out=_out, **_how)
     case("window_spread", [normal(*_shape[:2], *_out)], window_spread, _label, shape=_shape, **_how)
+    case("window_sum", [normal(*_shape)], window_sum, _label + " scaled", out=_out, scale=0.3, **_how)
+    case(
+        "window_spread",
+        [normal(*_shape[:2], *_out)],
+        window_spread,
+        _label + " scaled",
+        shape=_shape,
+        scale=0.3,
+        **_how,
+    )
 case(
     "max_pool2d",
     [apart(1, 2, 6, 5)],

@@ -163,6 +163,57 @@ def test_grad_computes_no_gradient_that_nobody_wants(where, new_op):
     assert asked == [(False, True), "a", "b"] and x.grad is None
 
 
+def test_grad_releases_only_what_it_walked_through(where):
+    x = where.leaf([1.0, 2.0])
+    h = x * x
+    minidl.grad(h.sum(), h)  # h's own node lies behind what was asked for
+    (h * 3).sum().backward()
+    np.testing.assert_array_equal(where.host(x.grad), [6, 12])
+
+
+def test_create_graph_refuses_a_changed_leaf_that_no_gradient_reaches(where):
+    x, w = where.leaf([1.0]), where.leaf([2.0])
+    y = (x * (w * 3)).sum()
+    with minidl.no_grad():
+        w.add_(1.0)
+    with pytest.raises(RuntimeError, match="'multiply' needs was changed in place"):
+        minidl.grad(y, x, create_graph=True)  # the replay would compute w * 3 with the new w
+
+
+def test_a_hook_may_change_its_copy_with_create_graph(where):
+    x, y = where.leaf([1.0, 2.0]), where.leaf([3.0, 4.0])
+    x.register_hook(lambda g: g.mul_(2.0))
+    (x + y).sum().backward(create_graph=True)
+    np.testing.assert_array_equal(where.host(x.grad.detach()), [2, 2])
+    np.testing.assert_array_equal(where.host(y.grad.detach()), [1, 1])
+
+
+def test_create_graph_over_a_released_graph_says_so(where):
+    x = where.leaf([1.0])
+    h = x.exp()
+    h.sum().backward()
+    with pytest.raises(RuntimeError, match="graph of 'exp' was released"):
+        minidl.grad((h * 2).sum(), x, create_graph=True)
+
+
+def test_tensors_made_on_a_tensors_memory_are_watched(where):
+    x = where.leaf([1.0, 2.0])
+    for alias in (minidl.Tensor, minidl.Parameter, lambda t: t.view(minidl.int64)):
+        w = where.tensor([3.0, 4.0])
+        y = (x * w).sum()
+        with minidl.no_grad():
+            alias(w).zero_()
+        with pytest.raises(RuntimeError, match="'multiply' needs was changed in place"):
+            y.backward()
+
+
+def test_a_hook_may_not_change_the_dtype(where):
+    x = where.leaf([1.0], np.float32)
+    x.register_hook(lambda g: g.double())
+    with pytest.raises(RuntimeError, match=r"hook: expected a Tensor of shape \(1,\) and minidl.float32"):
+        x.sum().backward()
+
+
 def test_several_outputs_with_some_unused(where):
     x = where.leaf([[1.0, 4.0], [3.0, 2.0]])
     a, b = x.split(1, 1)

@@ -212,6 +212,15 @@ def test_main_in_a_thread(tmp_path, capsys):
 
 
 @posix
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_whose_streams_were_closed_from_the_start(tmp_path, closed):
+    command = [sys.executable, "-m", "minidl", "train", *QUICK, "--out", "run"]
+    done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *command], cwd=tmp_path, env=environment(), timeout=120)
+    assert done.returncode == 0 and len(log_of(tmp_path / "run")) == 1
+    assert {p.name for p in (tmp_path / "run").iterdir()} == FILES
+
+
+@posix
 def test_help_into_a_closed_pipe_is_quiet(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "minidl", "train", "--help"], cwd=tmp_path, env=environment(),
@@ -247,6 +256,12 @@ BAD = (
     (["--batch-size", "0"], "--batch-size: expected a whole number of at least 1, got 0"),
     (["--threads", "0"], "--threads: expected a whole number of at least 1, got 0"),
     (["--seed", "-3"], "--seed: expected a whole number of at least 0, got -3"),
+    (["--seed", str(2**64)], "--seed: expected a whole number below 2^64, got 18446744073709551616"),
+    (["--batch-size", str(10**20)], "--batch-size: expected a whole number below 2^31, got 1000"),
+    (["--epochs", str(2**31)], "--epochs: expected a whole number below 2^31, got 2147483648"),
+    (["--threads", str(2**31)], "--threads: expected a whole number below 2^31, got 2147483648"),
+    (["--out", ""], "--out: expected the name of a folder, got ''"),
+    (["--data-dir", ""], "--data-dir: expected the name of a folder, got ''"),
     (["--ep", "3"], "unrecognized arguments: --ep"),
     (["--out"], "--out: expected one argument"),
 )
@@ -257,6 +272,13 @@ def test_bad_input_is_one_line_and_exit_code_2(args, message, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert message in refused(["train", *args], capsys)
     assert not list(tmp_path.iterdir())  # nothing was made
+
+
+def test_a_default_device_that_does_not_exist(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINIDL_DEVICE", "tpu")
+    assert "--device: expected 'cpu', 'cuda' or 'cuda:N', got 'tpu'" in refused(["train"], capsys)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_command(capsys):

@@ -255,6 +255,7 @@ def test_samplers():
     assert sorted(sub) == [3, 5, 9] and len(sub) == 3
     assert list(BatchSampler(range(7), 3, False)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(BatchSampler(range(7), 3, True)) == [[0, 1, 2], [3, 4, 5]]
+    assert list(BatchSampler(range(2), 10**30, False)) == [[0, 1]]
     assert len(BatchSampler(range(7), 3, False)) == 3 and len(BatchSampler(range(7), 3, True)) == 2
 
 

@@ -169,6 +169,30 @@ def test_reductions_accept_dim_and_axis(where):
             call()
 
 
+def test_sizes_and_dims_by_name():
+    assert minidl.rand(size=(2, 3)).shape == minidl.zeros(size=[2, 3]).shape == (2, 3)
+    x = minidl.arange(6).reshape(2, 3)
+    assert x.permute(dims=(1, 0)).tolist() == x.T.tolist()
+    assert minidl.flip(x, dims=[0]).tolist() == minidl.flip(x, dims=(0,)).tolist() == [[3, 4, 5], [0, 1, 2]]
+
+
+def test_clamp_of_integers_by_floats_is_in_the_default_dtype(where):
+    y = where.tensor([1, 2, 3], "int64").clamp(0.5, 2.5)
+    assert y.dtype == minidl.float32 and y.tolist() == [1.0, 2.0, 2.5]
+
+
+def test_the_mean_of_many_float16_numbers(where):
+    x = where.tensor(np.full(100000, 2.0), "float16").requires_grad_()  # their sum is larger than any float16
+    assert x.mean().dtype == minidl.float16 and x.mean().item() == 2.0
+
+
+def test_a_window_of_more_places_than_int16_counts(where):
+    x = where.tensor(np.arange(36481.0).reshape(1, 1, 191, 191), "float32").requires_grad_()
+    y = F.max_pool2d(x, 191)
+    y.sum().backward()
+    assert y.item() == 36480.0 and where.host(x.grad)[0, 0, 190, 190] == 1.0
+
+
 def test_sums_of_integers(where):
     for dtype in ("bool", "uint8", "int8", "int32", "int64"):
         t = where.tensor([[1, 1], [0, 1]], np.dtype(dtype))

@@ -138,6 +138,9 @@ def test_dropout_masks():
     for p in (0.1, 0.5, 0.75):
         assert dropout_mask((10, 10), p, key).ravel().tolist() == [w >= round(p * 65536) for w in words]
         assert abs(dropout_mask((100_000,), p, key).mean() - (1 - p)) < 0.01
+    for w in words[:8]:  # an element stays exactly if its number is at least 65536 p
+        assert dropout_mask((100,), w / 65536, key).ravel()[words.index(w)]
+        assert not dropout_mask((100,), (w + 1) / 65536, key).ravel()[words.index(w)]
     assert not dropout_mask((50,), 1.0, key).any() and dropout_mask((50,), 0.0, key).all()
     assert dropout_mask((), 0.5, key).shape == () and dropout_mask((0, 3), 0.5, key).shape == (0, 3)
     assert dropout_mask((3,), 0.5, key).dtype == bool

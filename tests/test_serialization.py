@@ -258,6 +258,18 @@ def test_deep_nesting_in_a_file_is_refused(tmp_path):
         S.load(path)
 
 
+def test_saving_and_loading_as_a_tutorial_has_it(tmp_path):
+    g = minidl.Generator(3)
+    model, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    with minidl.no_grad():
+        model.weight.copy_(minidl.randn(2, 3, generator=g))
+    minidl.save(model.state_dict(), tmp_path / "model.pt")
+    other.load_state_dict(minidl.load(tmp_path / "model.pt", weights_only=True))
+    assert minidl.equal(other.weight, model.weight) and minidl.equal(other.bias, model.bias)
+    with pytest.raises(ValueError, match="weights_only=False would need pickle"):
+        minidl.load(tmp_path / "model.pt", weights_only=False)
+
+
 def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         S.load(tmp_path / "x.safetensors")

@@ -280,6 +280,22 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
         Position().load_state_dict({"epoch": 1})
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [dict(position=5), dict(position=None), dict(model=5), dict(optimizer={}), dict(random=None), dict(loader=None)],
+    ids=str,
+)
+def test_a_checkpoint_with_a_part_of_another_kind_is_one_error_that_names_the_file(tmp_path, wrong):
+    from conftest import Where
+
+    setup = Setup(Where("cpu"))
+    setup.save(tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    serialization.save({**serialization.load(path), **wrong}, path)
+    with pytest.raises(ValueError, match=r"load_checkpoint: .*checkpoint\.safetensors does not fit this run"):
+        train.load_checkpoint(tmp_path, setup.model, setup.optimizer, setup.loader)
+
+
 def test_the_json_copy_says_the_same_without_arrays(where, tmp_path):
     setup = Setup(where)
     list(setup.fit())
@@ -333,6 +349,9 @@ def test_images_that_are_too_small_are_refused(make):
         (dict(batch_size=0), "batch_size: expected a whole number of at least 1, got 0"),
         (dict(threads=0), "threads: expected a whole number of at least 1, got 0"),
         (dict(seed=-1), "seed: expected a whole number of at least 0, got -1"),
+        (dict(seed=2**64), "seed: expected a whole number below 2^64, got 18446744073709551616"),
+        (dict(batch_size=2**31), "batch_size: expected a whole number below 2^31, got 2147483648"),
+        (dict(out=""), "out: expected the name of a folder, got ''"),
         (dict(device="tpu"), "device: expected 'cpu', 'cuda' or 'cuda:N', got 'tpu'"),
     ],
     ids=str,

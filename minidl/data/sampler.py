@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Generic, TypeVar
 
@@ -135,7 +136,7 @@ class BatchSampler(Sampler[list[int]]):
         return self._batches(iter(self.sampler))  # the order is drawn now, not when the first batch is asked for
 
     def _batches(self, indices: Iterator[int]) -> Iterator[list[int]]:
-        while batch := list(itertools.islice(indices, self.batch_size)):
+        while batch := list(itertools.islice(indices, min(self.batch_size, sys.maxsize))):
             if self.drop_last and len(batch) < self.batch_size:
                 return
             yield batch

@@ -44,7 +44,9 @@ def plain_max_pool2d(x, *, kernel, stride, dilation, width, out):
     B = backend_of(x)
     x = B.pad(x, width=width, value=-math.inf)
     windows = B.stack([x[index] for _, index in pool_offsets(kernel, out, stride, dilation)], axis=-1)
-    return B.max(windows, axis=-1), B.astype(B.argmax(windows, axis=-1), dtype="int16")
+    size = kernel[0] * kernel[1]
+    kind = "int8" if size < 128 else "int16" if size < 32768 else "int32"
+    return B.max(windows, axis=-1), B.astype(B.argmax(windows, axis=-1), dtype=kind)
 
 
 @definition("max_pool2d_put")
@@ -93,33 +95,34 @@ def max_pool2d_pick(x, place, **how):
 
 
 @definition("window_sum")
-def plain_window_sum(x, *, kernel, stride, width, out):
-    """The sum over each window of the padded image."""
+def plain_window_sum(x, *, kernel, stride, width, out, scale=1.0):
+    """`scale` times the sum over each window of the padded image."""
     x, y = backend_of(x).pad(x, width=width), 0.0
     for _, index in pool_offsets(kernel, out, stride, (1, 1)):
         y = y + x[index]
-    return y
+    return y * scale
 
 
 @definition("window_spread")
-def plain_window_spread(g, *, kernel, stride, width, shape):
-    """An image of zeros, to which each g is added at every place of its window."""
+def plain_window_spread(g, *, kernel, stride, width, shape, scale=1.0):
+    """An image of zeros, to which `scale` times each g is added at every place of its window."""
     (top, bottom), (left, right) = width[2:]
     y = backend_of(g).zeros((*shape[:2], shape[2] + top + bottom, shape[3] + left + right), dtype=g.dtype)
+    g = g * scale
     for _, index in pool_offsets(kernel, g.shape[2:], stride, (1, 1)):
         y[index] += g
     return y[:, :, top : top + shape[2], left : left + shape[3]]
 
 
 @op
-def window_sum(x, *, kernel, stride, width, out):
-    """y = the sum over each window of the padded x;   dL/dx = window_spread(g)."""
-    how, shape = {"kernel": kernel, "stride": stride, "width": width}, x.shape
+def window_sum(x, *, out, **how):
+    """y = `scale` times the sum over each window of the padded x;   dL/dx = window_spread(g)."""
+    shape = x.shape
     return backend_of(x).window_sum(x, out=out, **how), (lambda g: backend_of(g).window_spread(g, shape=shape, **how),)
 
 
 @op
-def window_spread(g, *, kernel, stride, width, shape):
-    """y = zeros, to which g is added at every place of its window;   dL/dg = window_sum(h)."""
-    how, out = {"kernel": kernel, "stride": stride, "width": width}, tuple(g.shape[2:])
+def window_spread(g, *, shape, **how):
+    """y = zeros, to which `scale` times g is added at every place of its window;   dL/dg = window_sum(h)."""
+    out = tuple(g.shape[2:])
     return backend_of(g).window_spread(g, shape=shape, **how), (lambda h: backend_of(h).window_sum(h, out=out, **how),)

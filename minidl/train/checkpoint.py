@@ -50,7 +50,7 @@ def load_checkpoint(path: str | os.PathLike, model: Module, optimizer: Any, data
     path: the file, or the folder that it is in. They have to be made as they were when it was written.
 
     Raises:
-        ValueError: the file is damaged, or is not a checkpoint.
+        ValueError: the file is damaged, is not a checkpoint, or is of a run with other settings.
         RuntimeError: it is of another model; nothing was changed.
         OSError: it cannot be read.
     """
@@ -60,9 +60,12 @@ def load_checkpoint(path: str | os.PathLike, model: Module, optimizer: Any, data
     if not isinstance(state, dict) or set(state) != _KEYS or state["version"] != 1:
         raise ValueError(f"load_checkpoint: {path} is not a checkpoint of version 1")
     position = Position()
-    position.load_state_dict(state["position"])
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    data.load_state_dict(state["loader"])
-    default_generator().set_state(state["random"])
+    try:
+        position.load_state_dict(state["position"])
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        data.load_state_dict(state["loader"])
+        default_generator().set_state(state["random"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"load_checkpoint: {path} does not fit this run, or is damaged ({error})") from None
     return position

@@ -59,9 +59,11 @@ def _number(name: str, value: object, low: float, strict: bool = True) -> None:
         raise ValueError(f"{name}: expected a number {bound}, got {value!r}")
 
 
-def _whole(name: str, value: object, low: int) -> None:
+def _whole(name: str, value: object, low: int, bits: int = 31) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ValueError(f"{name}: expected a whole number of at least {low}, got {value!r}")
+    if value >> bits:
+        raise ValueError(f"{name}: expected a whole number below 2^{bits}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Options:
         for name, low in (("epochs", 1), ("batch_size", 1), ("threads", 1)):
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), low)
-        _whole("seed", self.seed, 0)
+        _whole("seed", self.seed, 0, bits=64)  # the key of the random streams has no more
         if self.lr is not None:
             _number("lr", self.lr, 0.0)
         if self.weight_decay is not None:
@@ -107,6 +109,9 @@ class Options:
             _number("momentum", self.momentum, 0.0, strict=False)
         if self.device is not None:
             device(self.device)
+        for name in ("out", "data_dir"):
+            if getattr(self, name) == "":  # as a path it would be the current folder
+                raise ValueError(f"{name}: expected the name of a folder, got ''")
 
     def resolved(self) -> Options:
         """The same without None, except `out` and `data_dir`, and `momentum` where there is none."""
@@ -249,9 +254,10 @@ def execute(
         NonFiniteLoss: the loss became infinite or nan; log and checkpoint are those of the last epoch that was good.
         OSError: a file cannot be written; what was written before is unharmed.
     """
-    started, options = time.perf_counter(), options.resolved()
-    assert options.epochs and options.batch_size, "resolved() chose them"
+    started = time.perf_counter()
     try:
+        options = options.resolved()
+        assert options.epochs and options.batch_size, "resolved() chose them"
         RunFolder.check(options.out)
         where = device(options.device or default_device())
         get_backend(where)

@@ -1,31 +1,52 @@
-"""Max pooling on the CPU: one place in the window after another, compared with the best so far."""
+"""Pooling on the CPU: first along the rows, then down the columns, which meets each pixel K + L times and not K L."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 
+def _cut(start: int, count: int, step: int) -> slice:
+    return slice(start, start + (count - 1) * step + 1, step)
+
+
+def _padded(x, width, value=0.0):
+    if not any(a or b for a, b in width):
+        return x
+    y = np.full([n + a + b for n, (a, b) in zip(x.shape, width, strict=True)], value, dtype=x.dtype)
+    y[tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, width, strict=True))] = x
+    return y
+
+
+def _inside(y, width, shape):
+    (top, _), (left, _) = width[2:]
+    return y[:, :, top : top + shape[2], left : left + shape[3]]
+
+
 def max_pool2d(x, *, kernel, stride, dilation, width, out):
     """The largest value of each window and its place in the window; see ops/pool.py."""
-    if any(a or b for a, b in width):
-        padded = np.full([n + a + b for n, (a, b) in zip(x.shape, width, strict=True)], -math.inf, dtype=x.dtype)
-        padded[tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, width, strict=True))] = x
-        x = padded
-    best: Any = None
-    place: Any = None
-    for i in range(kernel[0] * kernel[1]):
-        (k, l), (p, q) = divmod(i, kernel[1]), out
-        rows = slice(k * dilation[0], k * dilation[0] + (p - 1) * stride[0] + 1, stride[0])
-        value = x[:, :, rows, l * dilation[1] : l * dilation[1] + (q - 1) * stride[1] + 1 : stride[1]]
+    x = _padded(x, width, -math.inf)
+    size = kernel[0] * kernel[1]
+    kind = np.int8 if size < 128 else np.int16 if size < 32768 else np.int32
+    row = place = None  # the largest of each row of a window, and its column
+    for l in range(kernel[1]):
+        value = x[:, :, :, _cut(l * dilation[1], out[1], stride[1])]
+        if row is None:
+            row, place = value.copy(), np.zeros(value.shape, dtype=kind)
+        else:  # later places have larger numbers, so the largest of them is that of the last improvement
+            np.maximum(place, np.multiply(value > row, kind(l), dtype=kind), out=place)
+            np.maximum(row, value, out=row)  # nan is larger than anything, and stays
+    best = where = None
+    for k in range(kernel[0]):
+        rows = _cut(k * dilation[0], out[0], stride[0])
+        value, column = row[:, :, rows], place[:, :, rows]
         if best is None:
-            best, place = value.copy(), np.zeros(value.shape, dtype=np.int16)
-            continue
-        np.copyto(place, i, where=value > best)
-        np.maximum(best, value, out=best)  # nan is larger than anything, and stays
-    return best, place
+            best, where = value.copy(), column.copy()
+        else:
+            np.maximum(where, (column + kind(k * kernel[1])) * (value > best), out=where)
+            np.maximum(best, value, out=best)
+    return best, where
 
 
 def max_pool2d_put(g, place, *, kernel, stride, dilation, width, shape):
@@ -35,10 +56,21 @@ def max_pool2d_put(g, place, *, kernel, stride, dilation, width, shape):
     (p, q), apart = g.shape[2:], dilation == (1, 1) and stride[0] >= kernel[0] and stride[1] >= kernel[1]
     for i in range(kernel[0] * kernel[1]):
         k, l = divmod(i, kernel[1])
-        rows = slice(k * dilation[0], k * dilation[0] + (p - 1) * stride[0] + 1, stride[0])
-        target = y[:, :, rows, l * dilation[1] : l * dilation[1] + (q - 1) * stride[1] + 1 : stride[1]]
+        target = y[:, :, _cut(k * dilation[0], p, stride[0]), _cut(l * dilation[1], q, stride[1])]
         if apart:  # no pixel lies in two windows
             np.multiply(g, place == i, out=target)
         else:
             target += g * (place == i)
-    return y[:, :, top : top + shape[2], left : left + shape[3]]
+    return _inside(y, width, shape)
+
+
+def window_sum(x, *, kernel, stride, width, out, scale=1.0):
+    """`scale` times the sum over each window; see ops/pool.py."""
+    x = _padded(x, width)
+    row = x[:, :, :, _cut(0, out[1], stride[1])] * scale
+    for l in range(1, kernel[1]):
+        row += x[:, :, :, _cut(l, out[1], stride[1])] * scale
+    y = row[:, :, _cut(0, out[0], stride[0])].copy()
+    for k in range(1, kernel[0]):
+        y += row[:, :, _cut(k, out[0], stride[0])]
+    return y
