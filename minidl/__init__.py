@@ -2,7 +2,7 @@
 
 import warnings as _warnings
 
-from . import autograd, backend, data, methods, nn, ops, optim, utils
+from . import autograd, backend, cuda, data, methods, nn, ops, optim, utils
 from .autograd import grad
 from .backend import default_device as get_default_device
 from .backend import device, set_default_device

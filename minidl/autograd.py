@@ -6,7 +6,12 @@ from . import modes
 from .backend import BACKENDS, backend_of
 from .engine import FUNCTIONS, Aux, accumulate, walk
 from .guards import refuse_changed, refuse_released
+from .modes import detect_anomaly as detect_anomaly
+from .modes import enable_grad as enable_grad
+from .modes import inference_mode as inference_mode
 from .modes import mode
+from .modes import no_grad as no_grad
+from .modes import set_grad_enabled as set_grad_enabled
 from .tensor import Tensor, describe, wrap
 
 

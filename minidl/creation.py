@@ -66,6 +66,9 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
         return _place(np.array(array), data.device if device is None else device, requires_grad, dtype)
     if data.__class__ in BACKENDS and not isinstance(data, np.ndarray):
         return tensor(wrap(data), dtype=dtype, device=device, requires_grad=requires_grad)
+    found: list = []  # the dtypes of Tensors in the lists
+    if isinstance(data, (list, tuple)):
+        data = _without_tensors(data, found)
     try:
         array = np.array(data, dtype=None if dtype is None else as_dtype(dtype).dtype)
     except ValueError as error:
@@ -74,12 +77,20 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
         first = data
         while isinstance(first, (list, tuple)) and first:
             first = first[0]
-        if isinstance(first, Tensor) or not isinstance(first, (np.ndarray, np.generic)):
-            array = array.astype((first.dtype if isinstance(first, Tensor) else mode.dtype).dtype)
+        if not isinstance(first, (np.ndarray, np.generic)):
+            array = array.astype(np.result_type(*found) if found else mode.dtype.dtype)
     if array.dtype == object:
         raise TypeError(f"tensor: cannot make a tensor of {type(data).__name__} {data!r:.80}")
     as_dtype(array.dtype)
     return _place(array, device, requires_grad)
+
+
+def _without_tensors(data, found: list):
+    """Nested lists with plain numbers for the Tensors in them, whose dtypes are added to `found`."""
+    if isinstance(data, Tensor):
+        found.append(data.array.dtype)
+        return data.tolist()
+    return [_without_tensors(d, found) for d in data] if isinstance(data, (list, tuple)) else data
 
 
 def as_tensor(data, dtype=None, device=None) -> Tensor:

@@ -20,7 +20,7 @@ from .backend import BACKENDS, backend_of
 from .backend.dtypes import as_dtype, result_type
 from .guards import check_gradient, check_values, refuse_changed, refuse_released, user_line
 from .modes import mode, tick
-from .tensor import Aux, Parameter, Tensor, describe, wrap
+from .tensor import Aux, Parameter, Tensor, describe, living_base, wrap
 
 OPS: dict[str, Op] = {}
 FUNCTIONS: dict[str, Callable] = {}  # the same as functions, and what has NumPy's name but is several ops
@@ -83,7 +83,7 @@ class Op:
             out = wrap(_plain(o))
             shapes.append((out.array.shape, out.array.dtype))
             if self.view:
-                _seen_from(out, first)
+                _seen_from(out, first, None, None)
             if node is not None and o.__class__ is not Aux and out.array.dtype.kind == "f":
                 out.edge, out._requires_grad = (node, i), True
                 node.cells.append(out.version)
@@ -174,7 +174,7 @@ def _function(self: Op):
             arrays = self.promoted(arrays)
         try:
             y, vjps = self.body(*arrays, **static)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             self._explain(error, arrays)
             raise
         if modes.watching and mode.anomaly:
@@ -204,7 +204,7 @@ def _function(self: Op):
         out = _new(Tensor)
         out.array = y
         if self.view and _is_view(y, arrays[0]):
-            _seen_from(out, inputs[0])
+            _seen_from(out, inputs[0], self, static)
         else:
             out.version = cell = None if mode.inference else [0]
             cells.append(cell)
@@ -247,12 +247,9 @@ def _is_view(y, x) -> bool:
     return base is not None and (base is x or base is x.base)
 
 
-def _seen_from(out: Tensor, x: Tensor) -> None:
-    """Note that `out` is a view of x, and of what x is a view of, for as long as those live."""
-    base = x._base
-    while base is not None and base[0]() is None:
-        base = base[1]
-    out.version, out._base = x.version, (weakref.ref(x), base)
+def _seen_from(out: Tensor, x: Tensor, op: Op | None, static) -> None:
+    """Note that `out` is a view of x, made by `op` (None: one of several), and of what x is a view of."""
+    out.version, out._base = x.version, (weakref.ref(x), living_base(x._base), ((op, static),))
 
 
 def _plain(y):

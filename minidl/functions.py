@@ -368,7 +368,8 @@ def _sequence(name, tensors):
 @_named
 def cat(tensors, dim=0) -> Tensor:
     """The tensors one after the other along an existing dimension."""
-    return S.cat(*_sequence("cat", tensors), axis=dim)
+    tensors = _sequence("cat", tensors)
+    return S.cat(*[t for t in tensors if t.array.shape != (0,)] or tensors[:1], axis=dim)  # as PyTorch does
 
 
 @_named
@@ -382,7 +383,7 @@ def stack(tensors, dim=0) -> Tensor:
 def split(tensor, split_size_or_sections, dim=0) -> tuple[Tensor, ...]:  # noqa: F811 (PyTorch's name for it)
     """Cut along `dim` into pieces of one size (the last may be smaller) or of the sizes listed."""
     n, size = tensor.array.shape[_wrapped(dim, tensor.array.ndim, "split")], split_size_or_sections
-    sizes = [builtins.min(size, n - i) for i in range(0, n, size)] if isinstance(size, int) else list(size)
+    sizes = [builtins.min(size, n - i) for i in range(0, n, size)] or [0] if isinstance(size, int) else list(size)
     if builtins.sum(sizes) != n:
         raise RuntimeError(f"split: the sizes {sizes} do not add up to {n}, the size of dimension {dim}")
     return S.split(tensor, sizes=tuple(sizes), axis=dim)

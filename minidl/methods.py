@@ -434,8 +434,16 @@ Tensor.__itruediv__ = Tensor.div_
 _in_place("addcmul_", lambda self, a, b, *, value=1: self + a * b * value)
 _in_place("addcdiv_", lambda self, a, b, *, value=1: self + a / b * value)
 _in_place("lerp_", lambda self, end, weight: self + (end - self) * weight)
+
+
+def _filled(self, value):
+    if isinstance(value, Tensor):
+        return F.expand(value.to(self.device, self.dtype), *self.array.shape)
+    return F.full_like(self, value)
+
+
 _in_place("copy_", lambda self, src, non_blocking=False: F.expand(src.to(self.device, self.dtype), *self.array.shape))
-_in_place("fill_", lambda self, value: E.multiply(F.ones_like(self), value))
+_in_place("fill_", _filled)
 _in_place("zero_", lambda self: F.zeros_like(self))
 
 

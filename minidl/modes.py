@@ -21,6 +21,7 @@ class _Mode(threading.local):
 mode = _Mode()
 tick = count(1).__next__  # numbers for nodes and in-place changes, in the order in which they happen
 last_change = 0  # the number of the last in-place change of any tensor
+_counting = threading.Lock()
 watching = 0  # how many threads are in anomaly mode: one integer test per op while it is nought
 
 
@@ -134,12 +135,14 @@ class detect_anomaly(contextlib.ContextDecorator):
         global watching
         self._outer.append(mode.anomaly)
         mode.anomaly = True
-        watching += 1
+        with _counting:
+            watching += 1
 
     def __exit__(self, *exc) -> None:
         global watching
         mode.anomaly = self._outer.pop()
-        watching -= 1
+        with _counting:
+            watching -= 1
 
 
 def set_default_dtype(d) -> None:

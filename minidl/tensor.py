@@ -36,7 +36,8 @@ class Tensor:
     )
     _hooks: dict | None = None
     _accumulated: dict | None = None  # hooks to run after the gradient was accumulated
-    _base: tuple | None = None  # (weak reference to the Tensor this is a view of, that one's _base)
+    # a recorded view: (weak reference to the Tensor it is a view of, that one's _base, the ops that lead from there)
+    _base: tuple | None = None
 
     def __init__(self, *data, requires_grad: bool = False) -> None:
         x: Any = data[0] if len(data) == 1 else None
@@ -139,7 +140,10 @@ class Tensor:
 
     def write(self, array) -> None:
         """Overwrite the values in place (broadcasting and casting) and note the change; for code outside the graph."""
-        self.array[...] = array
+        try:
+            self.array[...] = array
+        except ValueError as error:
+            raise RuntimeError(f"in place: {describe(self.array)} cannot take {describe(array)}: {error}") from None
         self.changed()
 
     def assign(self, name: str, compute) -> Tensor:
@@ -160,25 +164,45 @@ class Tensor:
         if not y._requires_grad and not (mode.grad and self._requires_grad):
             self.write(y.array)
             return self
-        base = self._base
-        while base is not None and base[0]() is None:
-            base = base[1]
-        if base is not None:
-            raise RuntimeError(
-                f"{name}: this tensor is a view of one that is still in use and would not see the change; "
-                "change that one (x[index] = ...), or write y = y + ... instead"
-            )
+        if y.array.dtype != self.array.dtype:
+            y = y.to(self.dtype)
+        self._base = living_base(self._base)
+        if self._base is not None:
+            self._assign_through(name, y)
+            return self
         if not y._requires_grad:  # overwritten by a constant: no gradient flows back from here
             self.array, self.version, self.edge, self._requires_grad, self._base = y.array, [0], None, False, None
             return self
-        if y.array.dtype != self.array.dtype:
-            y = y.to(self.dtype)
         kept = self.grad_fn is not None and self.grad_fn.retained
         self.array, self.edge, self.version, self._requires_grad = y.array, y.edge, y.version, True
         self._base = None
         if kept:
             self.retain_grad()
         return self
+
+    def _assign_through(self, name: str, y: Tensor) -> None:
+        """self = y in place, where self is a view: change the Tensor it is a view of, and look at it anew."""
+        base, _, steps = self._base[0](), *self._base[1:]
+        above = [base]  # the Tensors on the way from the base to this one
+        for op, static in steps[:-1]:
+            above.append(op.function(above[-1], **static))
+        for whole, (op, static) in zip(reversed(above), reversed(steps), strict=True):
+            if op is not None and op.name == "getitem":
+                y = backend_of(whole).setitem(whole, y, index=static["index"])
+            elif op is not None and op.name in ("reshape", "transpose", "swapaxes", "flip", "alias"):
+                y = op.body(whole.array, **static)[1][0](y)  # it only moves elements, so its vjp moves them back
+            else:
+                made = "split" if op is None else op.name
+                raise RuntimeError(
+                    f"{name}: this tensor is a view made by '{made}' of one that is still in use; "
+                    "change that one (x[index] = ...), or write y = y + ... instead"
+                )
+        base.assign(name, lambda: y)
+        seen = base
+        for op, static in steps:
+            seen = op.function(seen, **static)
+        self.array, self.edge, self.version = seen.array, seen.edge, seen.version
+        self._requires_grad, self._base = seen._requires_grad, seen._base if len(steps) == 1 else self._base
 
     def changed(self) -> None:
         """Note that the memory was changed in place, so that `backward` can tell if it needs the old values."""
@@ -188,7 +212,8 @@ class Tensor:
             if cell[-1] is not self.array:
                 if len(cell) > 8:  # many views: what they are views of covers them all
                     del cell[1:]
-                    cell.append(self.array if self.array.base is None else self.array.base)
+                    base = self.array.base
+                    cell.append(base if base.__class__ in BACKENDS else self.array)
                 else:
                     cell.append(self.array)
 
@@ -231,6 +256,11 @@ class Tensor:
         t.array, t.version = backend_of(self.array).copy(self.array), [0]
         if self._grad is not None:
             t._grad = self._grad.detach().__deepcopy__(memo)
+        return t
+
+    def __copy__(self) -> Tensor:
+        t = _new(type(self))
+        t.__dict__.update(self.__dict__)
         return t
 
     def __reduce_ex__(self, protocol):
@@ -305,6 +335,13 @@ def _rebuild(cls, array, where, requires_grad):
     t = cls(get_backend(where).from_host(array, where))
     t._requires_grad = requires_grad
     return t
+
+
+def living_base(base: tuple | None) -> tuple | None:
+    """A Tensor's `_base` without what is gone: the nearest Tensor that is still in use, and the way from there."""
+    while base is not None and base[0]() is None:
+        base = base[1] and (*base[1][:2], base[1][2] + base[2])
+    return base
 
 
 def describe(array) -> str:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     ("backend",),
     ("modes", "tensor", "guards", "engine"),
-    ("ops", "autograd", "formatting", "creation", "functions", "methods", "serialization"),
+    ("ops", "autograd", "cuda", "formatting", "creation", "functions", "methods", "serialization"),
     ("nn", "optim", "data"),
     ("train", "report", "testing"),
     ("cli", "utils", "__init__", "__main__"),

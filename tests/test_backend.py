@@ -147,3 +147,14 @@ def test_without_a_driver_cuda_says_so():
         "except RuntimeError as error: print(error)\n"
     )
     assert "no usable GPU or driver" in said and "cudaErrorInsufficientDriver" in said
+
+
+def test_the_customary_line_for_the_device():
+    assert minidl.cuda.is_available() and minidl.cuda.device_count() >= 1 and minidl.cuda.current_device() == 0
+    minidl.cuda.synchronize()
+    said = run(
+        "import sys; sys.modules['cupy'] = None\n"
+        "import minidl\n"
+        "print(minidl.device('cuda' if minidl.cuda.is_available() else 'cpu'), minidl.cuda.device_count())\n"
+    )
+    assert said.split() == ["cpu", "0"]

@@ -495,35 +495,82 @@ def test_in_place_on_a_leaf(where):
     assert plain.array is memory and where.host(alias).tolist() == [2.0, 3.0]
 
 
-def test_in_place_on_a_view_that_its_base_would_not_see(where):
+VIEWS = {
+    "row": lambda x: x[0],
+    "columns": lambda x: x[:, 1:],
+    "T": lambda x: x.T,
+    "view": lambda x: x.view(6),
+    "flip": lambda x: x.flip(0),
+    "rows of a view": lambda x: x.view(6)[1:4],
+    "part of a row": lambda x: x[1][1:],
+    "iterated": lambda x: next(iter(x)),
+    "permuted": lambda x: x.unsqueeze(0).permute(2, 0, 1)[1],
+}
+CHANGES = {
+    "add_": lambda v, w: v.add_(1.0),
+    "mul_": lambda v, w: v.mul_(w.sum()),
+    "zero_": lambda v, w: v.zero_(),
+    "+=": lambda v, w: v.__iadd__(v * 2),
+    "[...] =": lambda v, w: v.__setitem__(..., w.sum()),
+}
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("view", VIEWS)
+def test_in_place_on_a_view_changes_what_it_is_a_view_of(where, view, change, recorded):
+    """Against the same change written out: an index image says which elements the view has."""
+    values = np.arange(1.0, 7.0).reshape(2, 3)
+    w = where.leaf(values)
+    x = w * 1.0 if recorded else where.tensor(values)
+    v = VIEWS[view](x)
+    CHANGES[change](v, w)
+    hit = VIEWS[view](where.tensor(np.arange(6).reshape(2, 3))).reshape(-1)
+    flat = w.reshape(-1) * 1.0 if recorded else where.tensor(values.reshape(-1))
+    new = {
+        "add_": lambda: flat[hit] + 1.0,
+        "mul_": lambda: flat[hit] * w.sum(),
+        "zero_": lambda: flat[hit] * 0.0,
+        "+=": lambda: flat[hit] * 3.0,
+        "[...] =": lambda: flat[hit] * 0.0 + w.sum(),
+    }[change]()
+    flat[hit] = new
+    assert where.host(x).tolist() == where.host(flat).reshape(2, 3).tolist()
+    assert where.host(v).tolist() == where.host(VIEWS[view](x)).tolist()
+    assert x.requires_grad == flat.requires_grad and v.requires_grad == new.requires_grad or change == "zero_"
+    if x.requires_grad:
+        c = where.tensor(np.arange(2.0, 8.0).reshape(2, 3))
+        (found,) = minidl.autograd.grad((x * x * c).sum() + (v * v).sum(), w)
+        (expected,) = minidl.autograd.grad((flat * flat * c.reshape(-1)).sum() + (flat[hit] * flat[hit]).sum(), w)
+        np.testing.assert_allclose(where.host(found), where.host(expected), rtol=1e-12)
+
+
+def test_in_place_on_a_view_where_it_cannot_be(where):
     w = where.leaf([[1.0, 2.0], [3.0, 4.0]])
     base = w * 1.0
-    for view in (
-        base[0],
-        base.T,
-        base.view(4),
-        base.view(4)[:2],
-        base.split(1)[0],
-        base[0][1:],
-        base.flip(0),
-        next(iter(base)),
-    ):
-        for change in (lambda v: v.add_(1.0), lambda v: v.zero_(), lambda v: v.mul_(w.sum())):
-            with pytest.raises(RuntimeError, match="view of one that is still in use"):
-                change(view)
-    with pytest.raises(RuntimeError, match="view of one"):
+    for view in (base.split(1)[0], base.expand(3, 2, 2)):
+        with pytest.raises(RuntimeError, match="is a view made by '(split|broadcast_to)' of one that is still in use"):
+            view.add_(1.0)
+    with pytest.raises(RuntimeError, match="leaf Tensor that requires a gradient was changed in place"):
         w.view(4).add_(1.0)
-    with pytest.raises(RuntimeError, match="view of one"):
-        base[0][1] = 5.0
-    plain = where.tensor([[1.0, 2.0], [3.0, 4.0]])
-    with pytest.raises(RuntimeError, match="view of one"):
-        plain[0].add_(w.sum())  # the row would be recorded, the matrix would not know
-    assert where.host(base).tolist() == [[1, 2], [3, 4]] == where.host(plain).tolist()
+    assert where.host(base).tolist() == [[1, 2], [3, 4]] == where.host(w).tolist()
     view = (w * 1.0)[0]  # nobody else holds it
     view += 1.0
     assert where.host(view).tolist() == [2.0, 3.0]
     for separate in (base[:, [0, 1]], base[base > 0], base.T.reshape(4), base.clone()):
         separate.add_(1.0)  # copies, whatever NumPy's `base` says
+    assert where.host(base).tolist() == [[1, 2], [3, 4]]
+
+
+def test_augmented_assignment_to_elements(where):
+    w = where.leaf([1.0, 2.0, 3.0])
+    out = where.tensor(np.zeros((2, 3)))
+    for i in range(2):
+        out[i] += w * (i + 1)
+        out[i, 0] *= 2.0
+    out.sum().backward()
+    assert where.host(out).tolist() == [[2.0, 2.0, 3.0], [4.0, 4.0, 6.0]]
+    assert where.host(w.grad).tolist() == [6.0, 3.0, 3.0]
 
 
 def test_a_long_series_of_views_remembers_living_tensors_only(where):

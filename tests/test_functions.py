@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -384,9 +385,59 @@ def test_a_type_checker_understands_programs(tmp_path):
     (tmp_path / "good.py").write_text(_PROGRAM)
     (tmp_path / "bad.py").write_text(_PROGRAM + "x.sume()\nminidl.softmaxx(x)\nm: str = x.size(0)\n")
     command = [sys.executable, "-m", "mypy", "--config-file=", f"--cache-dir={tmp_path}"]
-    good, bad = (
-        subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, timeout=300)
-        for name in ("good.py", "bad.py")
-    )
-    assert good.returncode == 0, good.stdout
-    assert bad.stdout.count("error:") == 3 and "sume" in bad.stdout and "softmaxx" in bad.stdout, bad.stdout
+    found = {}
+    for name in ("good", "bad"):
+        done = subprocess.run([*command, str(tmp_path / f"{name}.py")], capture_output=True, text=True, timeout=300)
+        assert "Traceback" not in done.stderr and done.stdout, done.stderr
+        found[name] = [line for line in done.stdout.splitlines() if f"{name}.py:" in line and "error:" in line]
+    assert not found["good"]
+    assert len(found["bad"]) == 3 and "sume" in found["bad"][0] and "softmaxx" in found["bad"][1], found["bad"]
+
+
+def test_small_things_that_programs_rely_on():
+    x = minidl.tensor(2.0, requires_grad=True)
+    assert minidl.tensor([x * 2, x * 3]).tolist() == [4.0, 6.0] and minidl.tensor([x, 1]).dtype == minidl.float32
+    assert minidl.cat([minidl.zeros(0), minidl.ones(2, 3)]).shape == (2, 3)
+    assert [t.shape for t in minidl.zeros(0, 2).split(2)] == [(0, 2)]
+    assert minidl.zeros(2, dtype=minidl.int64).fill_(2.7).tolist() == [2, 2]
+    assert minidl.zeros(2, dtype=minidl.bool).fill_(1).tolist() == [True, True]
+    with pytest.raises(OverflowError, match="add: "):
+        minidl.ones(2, dtype=minidl.uint8) + 300
+    with pytest.raises(TypeError, match="expected a dtype, got None"):
+        minidl.set_default_dtype(None)
+    with pytest.raises(RuntimeError, match="in place: .* read-only"):
+        minidl.zeros(1).expand(3).add_(1.0)
+
+
+def test_a_shallow_copy_shares_the_version():
+    w = minidl.tensor([1.0, 2.0], requires_grad=True)
+    h = w * 1.0
+    y = h * h
+    copied = copy.copy(h)
+    assert copied.edge is h.edge
+    with minidl.no_grad():
+        copied.add_(1.0)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.sum().backward()
+
+
+def test_sums_of_many_float16_losses_do_not_overflow():
+    x = minidl.full((100000,), 2.0, dtype=minidl.float16)
+    assert minidl.nn.functional.mse_loss(x, minidl.zeros_like(x)).item() == 4.0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [lambda x: x * (x > 0), lambda x: (x, x), lambda x: (x, ()), lambda x: (x, (None, None)), lambda x: (x, 1, 2)],
+)
+def test_a_replaced_body_that_forgets_its_vjps_is_told(body):
+    with minidl.ops.replaced(relu=body), pytest.raises(TypeError, match=r"relu: .* must return \(y, vjps\)"):
+        minidl.relu(minidl.ones(2, requires_grad=True))
+
+
+def test_setitem_with_a_repeated_index_has_no_silent_second_derivative():
+    x, v = minidl.zeros(3), minidl.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    y[[0, 0]] = v
+    with pytest.raises(NotImplementedError, match="setitem: a repeated index"):
+        minidl.autograd.grad((y**3).sum(), v, create_graph=True)

@@ -164,6 +164,12 @@ KERNELS = {
         lambda r: (np.ascontiguousarray(_large(r, 30, 50).T).T, -1),
     ],
 }
+KERNELS["linear"] = [
+    lambda r: (_large(r, 64, 784), _large(r, 128, 784), _large(r, 128)),
+    lambda r: (_large(r, 7, 9, 33), _large(r, 10, 33), None),
+    lambda r: (_large(r, 20), _large(r, 3, 20), _large(r, 3)),
+    lambda r: (_large(r, 30, 200)[:, ::2], _large(r, 100, 40).T, _large(r, 40)),
+]
 KERNELS["log_softmax"] = KERNELS["softmax"]
 _AROUND = ((0, 0),) * 4
 
@@ -194,6 +200,10 @@ def _compare_conv2d(both, rng, x, w, b, how):
     for given in (g, np.ascontiguousarray(g.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)):
         both("conv2d_input_grad", given, w, shape=x.shape, **how)
         both("conv2d_weight_grad", given, x, shape=w.shape, **how)
+
+
+def _compare_linear(both, rng, x, w, b):
+    both("linear", x, w, b)
 
 
 def _compare_max_pool2d(both, rng, x, kernel, stride, dilation, width, out):

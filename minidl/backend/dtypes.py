@@ -53,6 +53,8 @@ def as_dtype(spec) -> dtype:
     """The `dtype` for a dtype of ours, a NumPy dtype, a name, or Python's `float` (float64), `int` (int64), `bool`."""
     if type(spec) is dtype:
         return spec
+    if spec is None:
+        raise TypeError("dtype: expected a dtype, got None")
     if isinstance(spec, type) and spec in _BY_PYTHON:
         return _BY_PYTHON[spec]
     try:

@@ -14,6 +14,12 @@ def _as_mean(y, n, reduction):
     return y / n if reduction == "mean" and n else y * math.nan if reduction == "mean" else y
 
 
+def _reduced(y, reduction):
+    """The mean (which does not overflow in float16 where the sum would) or the sum of y."""
+    B = backend_of(y)
+    return B.sum(y) if reduction == "sum" else B.mean(y) if math.prod(y.shape) else B.sum(y) * math.nan
+
+
 def _per_row(g, z_shape, n, reduction):
     """The gradient of the (reduced) loss as one number for each row, (N, 1, ...)."""
     shape = (z_shape[0], 1, *z_shape[2:])
@@ -44,11 +50,7 @@ def cross_entropy_definition(z, target, *, reduction):
     B = backend_of(z)
     t = B.reshape(target, shape=(z.shape[0], 1, *z.shape[2:]))
     y = -B.take_along_axis(log_softmax(z, axis=1), t, axis=1)
-    return (
-        B.reshape(y, shape=target.shape)
-        if reduction == "none"
-        else _as_mean(B.sum(y), math.prod(target.shape), reduction)
-    )
+    return B.reshape(y, shape=target.shape) if reduction == "none" else _reduced(y, reduction)
 
 
 @op(promote=slice(0, 1), composed=cross_entropy_definition)
@@ -60,7 +62,7 @@ def cross_entropy(z, target, *, reduction):
     B, shape, n = backend_of(z), z.shape, math.prod(target.shape)
     t = B.reshape(target, shape=(shape[0], 1, *shape[2:]))
     y, p = B.cross_entropy(z, t)
-    y = B.reshape(y, shape=target.shape) if reduction == "none" else _as_mean(B.sum(y), n, reduction)
+    y = B.reshape(y, shape=target.shape) if reduction == "none" else _reduced(y, reduction)
     return y, (lambda g: backend_of(g).cross_entropy_grad(p, t, _per_row(g, shape, n, reduction)), None)
 
 
@@ -71,4 +73,4 @@ def mse_loss(x, t, *, reduction):
     n = math.prod(d.shape)
     y = d * d
     dx = lambda g: d * _as_mean(2 * g, n, reduction)  # noqa: E731
-    return y if reduction == "none" else _as_mean(backend_of(y).sum(y), n, reduction), (dx, lambda g: -dx(g))
+    return y if reduction == "none" else _reduced(y, reduction), (dx, lambda g: -dx(g))

@@ -145,6 +145,8 @@ def _setitem_definition(x, value, *, index):
     """Where `index` points, the value; elsewhere x."""
     B = backend_of(x)
     hit = index_add(B.ones_like(x[index]), index=index, shape=x.shape)
+    if bool(B.any(B.greater(hit, 1))):
+        raise NotImplementedError("setitem: a repeated index has no higher derivatives")
     placed = index_add(B.broadcast_to(value, shape=x[index].shape), index=index, shape=x.shape)
     return B.where(B.greater(hit, 0), placed / B.maximum(hit, 1.0), x)
 

@@ -111,7 +111,10 @@ class Optimizer:
             raise TypeError(f"{name}: params must be an iterable of Tensors or dicts, got one Tensor; write [w]")
         if isinstance(params, (set, frozenset)):
             raise TypeError(f"{name}: params is a set, whose order changes from run to run; use a list")
-        groups = list(params)
+        try:
+            groups = list(params)
+        except TypeError:
+            raise TypeError(f"{name}: params is a {type(params).__name__}; write model.parameters()") from None
         if not groups:
             raise ValueError(f"{name}: got an empty parameter list")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:

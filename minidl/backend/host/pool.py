@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ def max_pool2d(x, *, kernel, stride, dilation, width, out):
     x = _padded(x, width, -math.inf)
     size = kernel[0] * kernel[1]
     kind = np.int8 if size < 128 else np.int16 if size < 32768 else np.int32
-    row = place = None  # the largest of each row of a window, and its column
+    row: Any = None  # the largest of each row of a window, and its column
+    place: Any = None
     for l in range(kernel[1]):
         value = x[:, :, :, _cut(l * dilation[1], out[1], stride[1])]
         if row is None:
@@ -37,7 +39,8 @@ def max_pool2d(x, *, kernel, stride, dilation, width, out):
         else:  # later places have larger numbers, so the largest of them is that of the last improvement
             np.maximum(place, np.multiply(value > row, kind(l), dtype=kind), out=place)
             np.maximum(row, value, out=row)  # nan is larger than anything, and stays
-    best = where = None
+    best: Any = None
+    where: Any = None
     for k in range(kernel[0]):
         rows = _cut(k * dilation[0], out[0], stride[0])
         value, column = row[:, :, rows], place[:, :, rows]
