@@ -369,7 +369,9 @@ def _sequence(name, tensors):
 def cat(tensors, dim=0) -> Tensor:
     """The tensors one after the other along an existing dimension."""
     tensors = _sequence("cat", tensors)
-    return S.cat(*[t for t in tensors if t.array.shape != (0,)] or tensors[:1], axis=dim)  # as PyTorch does
+    if builtins.any(t.array.ndim > 1 for t in tensors):  # among others an empty vector means nothing, as in PyTorch
+        tensors = [t for t in tensors if t.array.shape != (0,)]
+    return S.cat(*tensors, axis=dim)
 
 
 @_named

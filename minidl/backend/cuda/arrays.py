@@ -49,26 +49,6 @@ def synchronize() -> None:
     cupy.cuda.Device().synchronize()
 
 
-def reshape(x, shape):
-    return x.reshape(shape)
-
-
-def transpose(x, axes):
-    return x.transpose(axes)
-
-
-def swapaxes(x, axis1, axis2):
-    return x.swapaxes(axis1, axis2)
-
-
-def astype(x, dtype):
-    return x.astype(dtype)
-
-
-def copy(x):
-    return x.copy()
-
-
 def sum(x, axis=None, keepdims=False):
     return x.sum(axis=axis, keepdims=keepdims)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .. import Backend
+from .. import Backend, shared
 from . import arrays, conv, norm, pool, softmax
 from .arrays import check
 
-BACKEND = Backend("cpu", np.ndarray, np, (arrays, conv, norm, pool, softmax))
+BACKEND = Backend("cpu", np.ndarray, np, (shared, arrays, conv, norm, pool, softmax))

@@ -37,26 +37,6 @@ def synchronize() -> None:
     """Wait until the device has done all its work; the CPU always has."""
 
 
-def reshape(x, shape):
-    return x.reshape(shape)
-
-
-def transpose(x, axes):
-    return x.transpose(axes)
-
-
-def swapaxes(x, axis1, axis2):
-    return x.swapaxes(axis1, axis2)
-
-
-def astype(x, dtype):
-    return x.astype(dtype)
-
-
-def copy(x):
-    return x.copy()
-
-
 # the reductions by their ufunc: the same sums as np.sum, without two layers of Python calls around them
 def sum(x, axis=None, keepdims=False):
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
