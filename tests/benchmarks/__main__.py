@@ -79,6 +79,14 @@ def per_op(rival: str | None, rounds: int) -> list[str]:
     return lines
 
 
+REMARKS = """
+A ratio above 1 means that minidl needs less time. Most of the time of a small op is not arithmetic but what surrounds it,
+and there minidl is ahead: a backward starts in a few microseconds. It is behind where PyTorch has one fused kernel and
+NumPy needs several passes over the array, each with an overhead per row: softmax, its logarithm, cross-entropy, pooling
+of small images, batch norm of small batches, and where a result is many pieces (split) or many rows meet (indexing).
+"""
+
+
 def page(rival: str | None, rounds: int) -> str:
     """The whole page."""
     numpy, minidl = seconds_to_import("numpy"), seconds_to_import("minidl")
@@ -93,7 +101,7 @@ def page(rival: str | None, rounds: int) -> str:
     for name, value in ours.items():
         text.append(f"| {name} | {value:.1f} |" + (f" {theirs[name]:.1f} |" if rival else ""))
     text += ["", "## Time per op", "", "Microseconds through the public face, random inputs of n x n elements.", ""]
-    return "\n".join(text + per_op(rival, rounds)) + "\n"
+    return "\n".join(text + per_op(rival, rounds)) + "\n" + (REMARKS if rival else "")
 
 
 def main() -> None:
