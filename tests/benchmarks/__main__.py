@@ -80,10 +80,10 @@ def per_op(rival: str | None, rounds: int) -> list[str]:
 
 
 REMARKS = """
-A ratio above 1 means that minidl needs less time. Most of the time of a small op is not arithmetic but what surrounds it,
-and there minidl is ahead: a backward starts in a few microseconds. It is behind where PyTorch has one fused kernel and
-NumPy needs several passes over the array, each with an overhead per row: softmax, its logarithm, cross-entropy, pooling
-of small images, batch norm of small batches, and where a result is many pieces (split) or many rows meet (indexing).
+A ratio above 1 means that minidl needs less time. Most of the time of a small op is not arithmetic but what surrounds
+it, and there minidl is ahead. It is behind where PyTorch has one fused kernel and NumPy needs several passes over the
+array, each with an overhead per row: softmax, its logarithm, cross-entropy, pooling of small images, batch norm of
+small batches, and where a result is many pieces (split) or many rows meet (indexing).
 """
 
 
