@@ -42,6 +42,13 @@ def sum(x, axis=None, keepdims=False):
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
+def mean(x, axis=None, keepdims=False):
+    if x.dtype == np.float16 or not x.size:  # whose sum may be too large for it; which is nan
+        return np.mean(x, axis=axis, keepdims=keepdims)
+    y = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return y / (x.size // y.size)
+
+
 def max(x, axis=None, keepdims=False):
     return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
 

@@ -30,26 +30,28 @@ def max_pool2d(x, *, kernel, stride, dilation, width, out):
     x = _padded(x, width, -math.inf)
     size = kernel[0] * kernel[1]
     kind = np.int8 if size < 128 else np.int16 if size < 32768 else np.int32
-    row: Any = None  # the largest of each row of a window, and its column
+    # the largest of each row of a window, and its column; later places have larger numbers, so that the largest number
+    # is that of the last improvement
+    columns = [x[:, :, :, _cut(l * dilation[1], out[1], stride[1])] for l in range(kernel[1])]
+    row: Any = columns[0]
     place: Any = None
-    for l in range(kernel[1]):
-        value = x[:, :, :, _cut(l * dilation[1], out[1], stride[1])]
-        if row is None:
-            row, place = value.copy(), np.zeros(value.shape, dtype=kind)
-        else:  # later places have larger numbers, so the largest of them is that of the last improvement
-            np.maximum(place, np.multiply(value > row, kind(l), dtype=kind), out=place)
-            np.maximum(row, value, out=row)  # nan is larger than anything, and stays
+    for l, value in enumerate(columns[1:], 1):
+        better = np.multiply(value > row, kind(l), dtype=kind)
+        place = better if place is None else np.maximum(place, better, out=place)
+        row = np.maximum(row, value)  # nan is larger than anything, and stays
+    if place is None:
+        place = np.zeros(row.shape, dtype=kind)
     best: Any = None
     where: Any = None
     for k in range(kernel[0]):
         rows = _cut(k * dilation[0], out[0], stride[0])
         value, column = row[:, :, rows], place[:, :, rows]
         if best is None:
-            best, where = value.copy(), column.copy()
+            best, where = value, column
         else:
-            np.maximum(where, (column + kind(k * kernel[1])) * (value > best), out=where)
-            np.maximum(best, value, out=best)
-    return best, where
+            where = np.maximum(where, (column + kind(k * kernel[1])) * (value > best))
+            best = np.maximum(best, value)
+    return (best, where) if kernel[0] > 1 else (best.copy(), where.copy())
 
 
 def max_pool2d_put(g, place, *, kernel, stride, dilation, width, shape):
@@ -70,10 +72,31 @@ def max_pool2d_put(g, place, *, kernel, stride, dilation, width, shape):
 def window_sum(x, *, kernel, stride, width, out, scale=1.0):
     """`scale` times the sum over each window; see ops/pool.py."""
     x = _padded(x, width)
-    row = x[:, :, :, _cut(0, out[1], stride[1])] * scale
-    for l in range(1, kernel[1]):
-        row += x[:, :, :, _cut(l, out[1], stride[1])] * scale
-    y = row[:, :, _cut(0, out[0], stride[0])].copy()
-    for k in range(1, kernel[0]):
-        y += row[:, :, _cut(k, out[0], stride[0])]
+    row = _total([x[:, :, :, _cut(l, out[1], stride[1])] for l in range(kernel[1])])
+    y = _total([row[:, :, _cut(k, out[0], stride[0])] for k in range(kernel[0])])
+    y *= scale
+    return y
+
+
+def window_spread(g, *, kernel, stride, width, shape, scale=1.0):
+    """An image of zeros, to which `scale` times each g is added at every place of its window; see ops/pool.py."""
+    (top, bottom), (left, right) = width[2:]
+    y = np.zeros((*shape[:2], shape[2] + top + bottom, shape[3] + left + right), dtype=g.dtype)
+    (p, q), apart = g.shape[2:], stride[0] >= kernel[0] and stride[1] >= kernel[1]
+    g = g * scale
+    for i in range(kernel[0] * kernel[1]):
+        k, l = divmod(i, kernel[1])
+        target = y[:, :, _cut(k, p, stride[0]), _cut(l, q, stride[1])]
+        if apart:  # no pixel lies in two windows
+            target[...] = g
+        else:
+            target += g
+    return _inside(y, width, shape)
+
+
+def _total(parts):
+    """The sum of arrays, in new memory."""
+    y = parts[0] + parts[1] if len(parts) > 1 else parts[0].copy()
+    for part in parts[2:]:
+        y += part
     return y
