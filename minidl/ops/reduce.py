@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..backend import backend_of, definition
+from ..backend import backend_of
 from ..engine import op
 
 
@@ -143,44 +143,24 @@ def logsumexp(x, *, axis, keepdims=False):
     return out, (lambda g: backend_of(g).reshape(g, shape=shape) * backend_of(g).exp(x - y),)
 
 
-@definition("softmax")
-def plain_softmax(x, axis):
-    """exp(x) / sum exp(x), with the largest value taken out first."""
-    B = backend_of(x)
-    e = B.exp(x - B.max(x, axis=axis, keepdims=True))
-    return e / B.sum(e, axis=axis, keepdims=True)
-
-
-@definition("softmax_grad")
-def plain_softmax_grad(g, y, axis):
-    """y (g - sum g y)."""
-    return y * (g - backend_of(g).sum(g * y, axis=axis, keepdims=True))
-
-
-@definition("log_softmax")
-def plain_log_softmax(x, axis):
-    """x - log sum exp(x), with the largest value taken out first."""
-    B = backend_of(x)
-    s = x - B.max(x, axis=axis, keepdims=True)
-    return s - B.log(B.sum(B.exp(s), axis=axis, keepdims=True))
-
-
-@definition("log_softmax_grad")
-def plain_log_softmax_grad(g, y, axis):
-    """g - exp(y) sum g."""
-    B = backend_of(g)
-    return g - B.exp(y) * B.sum(g, axis=axis, keepdims=True)
-
-
-@op(floating=True, composed=plain_softmax)
+@op(floating=True)
 def softmax(x, *, axis):
     """y = exp(x) / sum exp(x) along `axis`;   dL/dx = y (g - sum g y)."""
-    y = backend_of(x).softmax(x, axis)
-    return y, (lambda g: backend_of(g).softmax_grad(g, y, axis),)
+    B = backend_of(x)
+    e = B.exp(x - B.max(x, axis=axis, keepdims=True))
+    y = e / B.sum(e, axis=axis, keepdims=True)
+    return y, (lambda g: y * (g - backend_of(g).sum(g * y, axis=axis, keepdims=True)),)
 
 
-@op(floating=True, composed=plain_log_softmax)
+@op(floating=True)
 def log_softmax(x, *, axis):
     """y = x - log sum exp(x) along `axis`;   dL/dx = g - exp(y) sum g."""
-    y = backend_of(x).log_softmax(x, axis)
-    return y, (lambda g: backend_of(g).log_softmax_grad(g, y, axis),)
+    B = backend_of(x)
+    s = x - B.max(x, axis=axis, keepdims=True)
+    y = s - B.log(B.sum(B.exp(s), axis=axis, keepdims=True))
+
+    def dx(g):
+        B = backend_of(g)
+        return g - B.exp(y) * B.sum(g, axis=axis, keepdims=True)
+
+    return y, (dx,)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import Backend, shared
-from . import arrays, conv, norm, pool, softmax
+from . import arrays, conv, loss, norm, pool
 from .arrays import check
 
-BACKEND = Backend("cpu", np.ndarray, np, (shared, arrays, conv, norm, pool, softmax))
+BACKEND = Backend("cpu", np.ndarray, np, (shared, arrays, conv, loss, norm, pool))
