@@ -1,19 +1,20 @@
-"""What PyTorch computed for `calls.py` and `layers.py` (see `reference/make.py`), against what minidl computes."""
+"""What PyTorch computed for `calls/` and `layers/` (see `reference/make.py`), against what minidl computes."""
 
 from __future__ import annotations
 
 import json
 import math
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from calls import CALLS, NETS, OPTIMIZERS, Library, numbers, trajectory
 from conftest import Where
-from layers import LAYERS, run_layer
+from layers import LAYERS, flat, given, made, run_layer
 
 import minidl
-from minidl import nn, ops, optim
+from minidl import functions, nn, ops, optim
 from minidl.backend import backend_of
 from minidl.backend.dtypes import result_type
 from minidl.nn import functional as F
@@ -33,7 +34,7 @@ def _load(name: str) -> dict[str, np.ndarray]:
     return found
 
 
-REFERENCE = {name: _load(name) for name in ("calls", "nets", "optimizers", "layers")}
+REFERENCE = {path.stem: _load(path.stem) for path in HERE.glob("*.npz") if path.stem not in ("promotion", "printed")}
 
 
 def _under(table: str, name: str) -> dict[str, np.ndarray]:
@@ -92,6 +93,20 @@ def _compare(where, got, expected, what, rtol, atol) -> None:
     np.testing.assert_allclose(where.host(got).astype(np.float64), expected, rtol=rtol, atol=atol, err_msg=what)
 
 
+# what PyTorch's values cannot judge, and where it is tested instead
+NOT_LAYERS = {"Module", "ModuleList"}  # test_module.py
+RANDOM = {
+    "dropout",
+    "normal",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+}  # test_random.py, test_nn.py
+OWN: set[str] = set()
+
 TOLERANCE = {np.float64: (1e-8, 1e-9), np.float32: (1e-4, 2e-5)}
 # what changes abruptly somewhere, or is beyond float32: compared in float64 only
 FLOAT64_ONLY = {"edges: log sigmoid", "edges: log1p", "edges: expm1"}
@@ -100,7 +115,7 @@ FLOAT64_ONLY = {"edges: log sigmoid", "edges: log1p", "edges: expm1"}
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", CALLS)
 def test_call(name, dtype, where):
-    call, expected, (rtol, atol) = CALLS[name], _under("calls", name), TOLERANCE[dtype]
+    call, expected, (rtol, atol) = CALLS[name], _under(f"calls_{CALLS[name].table}", name), TOLERANCE[dtype]
     if dtype is np.float32 and name in FLOAT64_ONLY:
         atol = 1e-4
     given, leaves = _leaves(where, call, dtype)
@@ -162,7 +177,7 @@ def test_optimizer(name, where):
 @pytest.mark.parametrize("dtype", [minidl.float64, minidl.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name, dtype, where):
-    expected = _under("layers", name)
+    expected = _under(f"layers_{LAYERS[name].table}", name)
     rtol, atol = TOLERANCE[dtype.dtype.type]
     found = run_layer(_library(where), name, dtype, lambda layer: layer.to(where.name))
     assert list(found) == list(expected)  # the state's and the parameters' names, in PyTorch's order
@@ -172,6 +187,71 @@ def test_layer(name, dtype, where):
             assert value.dtype == (minidl.int64 if "num_batches" in key else dtype)
         else:
             assert value == expected[key]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_second_order_of_a_layer(name, where):
+    """The derivative of the gradient in some direction against the difference of two gradients."""
+    library = _library(where)
+    layer, inputs = (
+        made(library, name, minidl.float64, lambda layer: layer.to(where.name)),
+        given(library, name, minidl.float64, 0),
+    )
+    leaves = [x for x in [*flat(inputs), *layer.parameters()] if x.requires_grad]
+    start = [where.host(x).copy() for x in leaves]
+    ways = [numbers(60 + k, *x.shape) for k, x in enumerate(leaves)]
+
+    def gradients(t, create_graph=False):
+        with minidl.no_grad():
+            for x, at, way in zip(leaves, start, ways, strict=True):
+                x.copy_(where.tensor(at + t * way))
+        ys = [y for y in flat(layer(*inputs)) if y.requires_grad]
+        value = sum([(y * where.tensor(numbers(40 + k, *y.shape)) + 0.3 * y * y).sum() for k, y in enumerate(ys)])
+        return minidl.grad(value, leaves, create_graph=create_graph, allow_unused=True)
+
+    if not any(y.requires_grad for y in flat(layer(*inputs))):
+        return
+    gs = gradients(0.0, create_graph=True)
+    along = sum([(g * where.tensor(way)).sum() for g, way in zip(gs, ways, strict=True) if g is not None])
+    found = minidl.grad(along, leaves, allow_unused=True) if along.requires_grad else [None] * len(leaves)
+    epsilon = 1e-5
+    for k, (ahead, behind, second) in enumerate(zip(gradients(epsilon), gradients(-epsilon), found, strict=True)):
+        if ahead is None:
+            continue
+        expected = (where.host(ahead) - where.host(behind)) / (2 * epsilon)
+        got = np.zeros(expected.shape) if second is None else where.host(second)
+        scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7 * scale, err_msg=f"{name}: leaf {k}")
+
+
+def _names(function) -> set[str]:
+    """Every name that a function's code mentions, inner functions and those it closes over included."""
+    found, codes = set(), [function.__code__]
+    for cell in function.__closure__ or ():
+        if callable(cell.cell_contents) and hasattr(cell.cell_contents, "__code__"):
+            codes.append(cell.cell_contents.__code__)
+    while codes:
+        code = codes.pop()
+        found.update(code.co_names)
+        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return found
+
+
+MENTIONED = set().union(*[_names(call.function) for call in [*CALLS.values(), *NETS.values()]])
+LAYERS_MADE = set().union(*[_names(layer.make) for layer in LAYERS.values()])
+
+
+def test_every_layer_and_loss_is_compared():
+    """A public class of `nn` that no entry makes is one that nobody compared with PyTorch."""
+    classes = {
+        name for name in nn.__all__ if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)
+    }
+    assert classes - LAYERS_MADE - NOT_LAYERS == set()
+
+
+def test_every_function_is_compared():
+    public = {*F.__all__, *functions.__all__}
+    assert {name for name in public if name.removesuffix("_") not in MENTIONED} - RANDOM - OWN == set()
 
 
 def test_promotion():

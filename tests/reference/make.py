@@ -1,14 +1,17 @@
-"""Runs `calls.py` and `layers.py` with PyTorch and writes the results beside itself: `python tests/reference/make.py`.
+"""Runs `calls/` and `layers/` with PyTorch and writes the results beside itself: `python tests/reference/make.py`.
 
-The only file of the project that imports PyTorch. Its results are committed, so the tests need no PyTorch.
+With names of tables (`calls_tensors layers_basic`), only those. The only file of the tests that imports PyTorch. Its
+results are committed, so the tests need no PyTorch.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,9 +70,9 @@ def leaves(call):
     return given, found
 
 
-def make_calls() -> None:
+def make_calls(table: str) -> None:
     store = Store()
-    for call in CALLS.values():
+    for call in [call for call in CALLS.values() if call.table == table]:
         given, found = leaves(call)
         outputs = call.function(LIBRARY, *given)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -81,7 +84,7 @@ def make_calls() -> None:
             for k, g in enumerate(torch.autograd.grad(tracked, found, seeds, allow_unused=True)):
                 if g is not None:
                     store.add(f"{call.name}/g{k}", g)
-    store.write("calls")
+    store.write(f"calls_{table}")
 
 
 def plain_batch_norm(x, mean, var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
@@ -121,12 +124,12 @@ def make_optimizers() -> None:
     store.write("optimizers")
 
 
-def make_layers() -> None:
+def make_layers(table: str) -> None:
     store = Store()
-    for name in LAYERS:
+    for name in [name for name, layer in LAYERS.items() if layer.table == table]:
         for key, array in run_layer(LIBRARY, name, torch.float64).items():
             store.add(f"{name}/{key}", array)
-    store.write("layers")
+    store.write(f"layers_{table}")
 
 
 def make_promotion() -> None:
@@ -154,7 +157,16 @@ def make_printed() -> None:
     print(f"printed.npz: {(HERE / 'printed.npz').stat().st_size} bytes")
 
 
+def tables() -> dict[str, Callable[[], None]]:
+    """What can be made, by name."""
+    found = {f"calls_{t}": functools.partial(make_calls, t) for t in dict.fromkeys(c.table for c in CALLS.values())}
+    found |= {f"layers_{t}": functools.partial(make_layers, t) for t in dict.fromkeys(v.table for v in LAYERS.values())}
+    named = {"nets": make_nets, "optimizers": make_optimizers, "promotion": make_promotion, "printed": make_printed}
+    return found | named
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for make in (make_calls, make_nets, make_optimizers, make_layers, make_promotion, make_printed):
-        make()
+    for name, make in tables().items():
+        if name in sys.argv[1:] or len(sys.argv) == 1:
+            make()
