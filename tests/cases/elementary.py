@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .table import normal, between, apart, integers, mask, values, case
+from .table import apart, between, case, integers, mask, normal, values
 
 
 # ------------------------------------------------------------------------------- NumPy's word on what should come out

@@ -6,7 +6,6 @@ that says what comes out. `test_ops.py` runs every check of `minidl.testing` on 
 
 from __future__ import annotations
 
-import itertools
 import math
 import zlib
 from collections.abc import Callable
