@@ -49,6 +49,7 @@ def test_every_op_with_a_derivative_has_a_differentiated_case():
         "not_equal",
     }
     plain |= {"greater", "greater_equal", "less", "less_equal", "logical_and", "logical_or", "logical_not"}
+    plain |= {"bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift", "invert"}
     assert {e.op for e in TABLE} - {e.op for e in DIFFERENTIABLE} == plain | {"astype"}
 
 
@@ -228,3 +229,20 @@ def test_kernels_agree_with_their_definitions_at_size(rng):
             globals()[f"_compare_{name}"](both, rng, *make(rng))
     own = {name for name in DEFINITIONS if name in vars(get_backend("cpu"))}
     assert own - both.called <= {"transfer"}, "a kernel without sizes to compare it at"
+
+
+def test_convolutions_of_all_kinds_agree_with_their_definitions(rng):
+    """Small random sizes, strides, paddings, dilations and groups: whatever leaves rows or columns over."""
+    both, tried = _Both(), 0
+    while tried < 150:
+        groups, (height, width) = int(rng.integers(1, 4)), rng.integers(1, 12, size=2)
+        kernel, stride, padding, dilation = (
+            tuple(rng.integers(low, high, size=2).tolist()) for low, high in ((1, 5), (1, 4), (0, 4), (1, 4))
+        )
+        spans = zip((height, width), kernel, padding, dilation, strict=True)
+        if min(n + 2 * p - d * (k - 1) - 1 for n, k, p, d in spans) < 0:
+            continue
+        tried += 1
+        c, f, n = (int(v) for v in rng.integers(1, 4, size=3))
+        x, w = rng.normal(size=(n, c * groups, height, width)), rng.normal(size=(f * groups, c, *kernel))
+        _compare_conv2d(both, rng, x, w, rng.normal(size=f * groups), (stride, padding, dilation, groups))
