@@ -1,8 +1,9 @@
 """minidl: a deep-learning framework small enough to read and good enough to train with, under PyTorch's names."""
 
 import warnings as _warnings
+from math import e, inf, nan, pi
 
-from . import autograd, backend, cuda, data, methods, nn, ops, optim, utils
+from . import autograd, backend, cuda, data, linalg, methods, nn, ops, optim, utils
 from .autograd import grad
 from .backend import default_device as get_default_device
 from .backend import device, set_default_device

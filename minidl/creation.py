@@ -8,14 +8,16 @@ import numpy as np
 
 from .backend import BACKENDS, backend_of, default_device, get_backend
 from .backend import device as device_type
-from .backend.dtypes import as_dtype, bool_, int64
+from .backend.dtypes import as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
 from .backend.random import Generator, default_generator
 from .modes import mode
 from .tensor import Tensor, wrap
 
 __all__ = """
-    arange as_tensor empty empty_like eye from_numpy full full_like linspace normal ones ones_like rand rand_like
-    randint randn randn_like randperm tensor zeros zeros_like
+    BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor ShortTensor arange
+    as_tensor asarray bernoulli empty empty_like eye from_numpy full full_like linspace logspace multinomial normal
+    ones ones_like poisson rand rand_like randint randint_like randn randn_like randperm scalar_tensor tensor
+    tril_indices triu_indices zeros zeros_like
 """.split()
 
 
@@ -102,6 +104,43 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     return tensor(data, dtype=dtype, device=device)
 
 
+def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False) -> Tensor:
+    """`as_tensor`; copy=True never shares memory, and copy=False raises where sharing is not possible."""
+    y = as_tensor(obj, dtype=dtype, device=device)
+    if copy and y is obj:
+        y = y.clone()
+    elif copy and obj.__class__ in BACKENDS:
+        y = tensor(obj, dtype=dtype, device=device)
+    source = obj.array if isinstance(obj, Tensor) else obj
+    if copy is False and not (source.__class__ is y.array.__class__ and np.may_share_memory(source, y.array)):
+        raise ValueError(f"asarray: copy=False, but {type(obj).__name__} cannot be shared with this dtype and device")
+    return y.requires_grad_() if requires_grad else y
+
+
+def scalar_tensor(s, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """A 0-d Tensor, of the default dtype unless given."""
+    return tensor(s, dtype=dtype or mode.dtype, device=device, requires_grad=requires_grad)
+
+
+def _legacy(name, kind):
+    def make(*data) -> Tensor:
+        if all(isinstance(n, int) for n in data):
+            return empty(*data, dtype=kind) if data else empty(0, dtype=kind)
+        if len(data) != 1:
+            raise TypeError(f"{name}: expected sizes or one list or array, got {len(data)} values")
+        return tensor(data[0], dtype=kind)
+
+    make.__name__, make.__doc__ = name, f"A Tensor of {kind!r} from data, or an uninitialised one of the given sizes."
+    return make
+
+
+FloatTensor, DoubleTensor = _legacy("FloatTensor", float32), _legacy("DoubleTensor", float64)
+HalfTensor, BoolTensor = _legacy("HalfTensor", float16), _legacy("BoolTensor", bool_)
+LongTensor, IntTensor = _legacy("LongTensor", int64), _legacy("IntTensor", int32)
+ShortTensor, CharTensor = _legacy("ShortTensor", int16), _legacy("CharTensor", int8)
+ByteTensor = _legacy("ByteTensor", uint8)
+
+
 def from_numpy(ndarray) -> Tensor:
     """A CPU Tensor on the memory of a NumPy array."""
     if not isinstance(ndarray, np.ndarray):
@@ -162,6 +201,25 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False)
     return _place(np.linspace(start, end, steps), device, requires_grad, dtype or mode.dtype)
 
 
+def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """`steps` values from base^start to base^end, both included, evenly spaced on a logarithmic scale."""
+    return _place(base ** np.linspace(start, end, steps), device, requires_grad, dtype or mode.dtype)
+
+
+def _triangle(name, find):
+    def indices(row, col, offset=0, *, dtype=int64, device=None) -> Tensor:
+        if row < 0 or col < 0:
+            raise RuntimeError(f"{name}: sizes cannot be negative, got {row} and {col}")
+        return _place(np.stack(find(row, offset, col)), device, False, dtype)
+
+    indices.__name__ = name
+    indices.__doc__ = f"The row and column numbers of `{name[:4]}` of a (row, col) matrix, as two rows."
+    return indices
+
+
+tril_indices, triu_indices = _triangle("tril_indices", np.tril_indices), _triangle("triu_indices", np.triu_indices)
+
+
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """The identity matrix, (n, n) or (n, m)."""
     return _place(np.eye(n, m, dtype=dtype or mode.dtype), device, requires_grad)
@@ -195,6 +253,66 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=N
         size = next((tuple(v.shape) for v in (mean, std) if isinstance(v, Tensor)), ())
     t = randn(*_size((size,)), generator=generator, dtype=dtype, device=device) * std + mean
     return t.detach().requires_grad_(requires_grad)
+
+
+def randint_like(input, low=0, high=None, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Random integers in [low, high) in the shape, dtype and device of `input`; with one bound, from 0."""
+    low, high = (0, low) if high is None else (low, high)
+    where = input.device if device is None else device
+    how = {"generator": generator, "dtype": dtype or input.dtype, "requires_grad": requires_grad}
+    return randint(low, high, tuple(input.shape), device=where, **how)
+
+
+def _host(name, input, what) -> np.ndarray:
+    """The numbers on the host, where random ones are drawn; each must be a finite number that is not negative."""
+    x = backend_of(input.array).to_host(input.array)
+    if x.dtype.kind != "f" or not (np.isfinite(x) & (x >= 0)).all():
+        raise RuntimeError(f"{name}: expected {what} as floating-point numbers that are finite and not negative")
+    return x
+
+
+def bernoulli(input, p=None, *, generator=None) -> Tensor:
+    """1 with the probability that `input` (or the number p) says, else 0; no gradient flows through it."""
+    chance = np.broadcast_to(np.float64(p), input.array.shape) if p is not None else _host("bernoulli", input, "p")
+    if not ((chance >= 0) & (chance <= 1)).all():
+        raise RuntimeError("bernoulli: expected probabilities between 0 and 1")
+    return _place(_generator(generator).uniform(input.shape, "float64") < chance, input.device, False, input.dtype)
+
+
+def poisson(input, generator=None) -> Tensor:
+    """Poisson numbers with the rates in `input`: how many exponential waiting times fit into the rate."""
+    rate = _host("poisson", input, "rates").astype(np.float64)
+    left, count = rate.reshape(-1).copy(), np.zeros(rate.size)
+    going = np.arange(rate.size)
+    while going.size:  # as many rounds as the largest number
+        left[going] += np.log1p(-_generator(generator).uniform(going.shape, "float64"))
+        going = going[left[going] > 0]
+        count[going] += 1
+    return _place(count.reshape(rate.shape), input.device, False, input.dtype)
+
+
+def multinomial(input, num_samples, replacement=False, *, generator=None) -> Tensor:
+    """`num_samples` indices from each row of weights, drawn with probabilities in proportion to them.
+
+    Without replacement the winners of a race of exponential waiting times (Efraimidis and Spirakis, 2006).
+    """
+    weights = _host("multinomial", input, "weights").astype(np.float64)
+    if weights.ndim not in (1, 2) or not weights.shape[-1]:
+        raise RuntimeError(f"multinomial: expected a vector or a matrix of weights, got {tuple(input.shape)}")
+    enough = (weights > 0).sum(-1).min(initial=weights.shape[-1])
+    if num_samples < 1 or enough < (1 if replacement else num_samples):
+        raise RuntimeError(f"multinomial: {num_samples} samples, {enough} weights above 0, replacement={replacement}")
+    rows = weights.reshape(-1, weights.shape[-1])
+    if replacement:
+        ends = rows.cumsum(-1)
+        u = _generator(generator).uniform((len(rows), num_samples), "float64") * ends[:, -1:]
+        chosen = np.stack([np.searchsorted(e, v, side="right") for e, v in zip(ends, u, strict=True)])
+    else:
+        wait = -np.log1p(-_generator(generator).uniform(rows.shape, "float64"))
+        with np.errstate(divide="ignore"):
+            wait = np.where(rows > 0, wait / rows, np.inf)
+        chosen = np.argsort(wait, axis=-1, kind="stable")[:, :num_samples]
+    return _place(chosen.reshape(*weights.shape[:-1], num_samples), input.device, False, int64)
 
 
 zeros_like, ones_like, empty_like, full_like = _like(zeros), _like(ones), _like(empty), _like(full)

@@ -13,18 +13,21 @@ from .modes import mode
 from .tensor import Aux, Tensor, describe
 
 
-def _captured(function, seen):
+def captured(function, seen):
     """The arrays that a vjp, or a function it uses, holds on to."""
     if id(function) in seen:
         return
     seen.add(id(function))
     for cell in getattr(function, "__closure__", None) or ():
-        values = cell.cell_contents
-        for value in values if isinstance(values, (tuple, list)) else (values,):
+        values = [cell.cell_contents]
+        while values:
+            value = values.pop()
             if value.__class__ in BACKENDS:
                 yield value
+            elif isinstance(value, (tuple, list)):  # also nested: a recurrent layer has one for each step
+                values += value
             elif callable(value):
-                yield from _captured(value, seen)
+                yield from captured(value, seen)
 
 
 def refuse_changed(node, replaying) -> None:
@@ -34,7 +37,7 @@ def refuse_changed(node, replaying) -> None:
         return
     seen: set = set()
     vjps = node.vjps if node.vjps.__class__ is tuple else (node.vjps,)
-    held = [a for f in vjps if f is not None for a in _captured(f, seen)]
+    held = [a for f in vjps if f is not None for a in captured(f, seen)]
     if replaying:
         held += [p.array for p in node.parents if isinstance(p, Tensor)] + [
             c for c in node.inputs or () if c.__class__ in BACKENDS

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from . import autograd
+from . import autograd, creation
 from . import functions as F
 from .backend import BACKENDS, backend_of, device
 from .backend.dtypes import as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
 from .formatting import format_tensor
+from .functions.arguments import watched
 from .modes import mode
 from .ops import elementwise as E
 from .ops import shape as S
@@ -22,19 +25,18 @@ def attach(method):
 
 
 # what is the same as function and as method
-_SHARED = """
-    add sub subtract mul multiply div divide true_divide pow clamp clip abs absolute neg negative square sqrt exp expm1
-    log log2 log10 log1p sin cos tanh sigmoid relu sign floor ceil round maximum minimum remainder floor_divide
-    eq ne gt ge lt le logical_and logical_or logical_not isfinite isnan isclose allclose equal nonzero masked_fill
-    sum mean var std max min amax amin argmax argmin any all logsumexp softmax log_softmax
-    reshape view permute transpose swapaxes t squeeze unsqueeze flatten broadcast_to expand repeat split chunk unbind
-    flip select narrow gather matmul mm bmm mv dot
+_FUNCTIONS_ONLY = """
+    atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors bucketize can_cast cartesian_prod
+    cat cdist chain_matmul column_stack combinations concat concatenate cumulative_trapezoid dstack einsum finfo
+    hstack iinfo is_nonzero is_tensor isin meshgrid poisson promote_types rand_like randint_like randn_like
+    result_type row_stack rsub searchsorted set_printoptions stack std_mean tensordot trapezoid trapz tril_indices
+    triu_indices var_mean vstack where
 """
-for _name in _SHARED.split():
-    setattr(Tensor, _name, getattr(F, _name))
-Tensor.__neg__, Tensor.__abs__, Tensor.__matmul__ = F.neg, F.abs, F.matmul
-Tensor.__gt__, Tensor.__ge__, Tensor.__lt__, Tensor.__le__ = F.gt, F.ge, F.lt, F.le
-Tensor.greater, Tensor.less, Tensor.swapdims = F.gt, F.lt, F.transpose
+_NOT_METHODS = {*_FUNCTIONS_ONLY.split(), *creation.__all__} - {"bernoulli", "multinomial"}
+for _name in set(F.__all__) - _NOT_METHODS:
+    setattr(Tensor, _name, getattr(getattr(F, _name), "raw", getattr(F, _name)))
+Tensor.__neg__, Tensor.__abs__, Tensor.__matmul__ = E.negative, E.absolute, F.matmul
+Tensor.__gt__, Tensor.__ge__, Tensor.__lt__, Tensor.__le__ = E.greater, E.greater_equal, E.less, E.less_equal
 Tensor.__add__, Tensor.__sub__, Tensor.__mul__, Tensor.__truediv__ = E.add, E.subtract, E.multiply, E.divide
 Tensor.__radd__, Tensor.__rmul__, Tensor.__floordiv__, Tensor.__mod__ = E.add, E.multiply, E.floor_divide, E.remainder
 Tensor.__pow__ = F.pow
@@ -67,19 +69,18 @@ def _comparison(op, answer):
 Tensor.__eq__, Tensor.__ne__ = _comparison(E.equal, False), _comparison(E.not_equal, True)
 
 
-def _logical(op, symbol):
-    def method(self, other):
-        if self.array.dtype.kind != "b":
-            raise TypeError(f"{symbol}: only bool tensors are supported, got {self.dtype}")
-        return op(self, other)
+Tensor.__and__ = Tensor.__rand__ = F.bitwise_and
+Tensor.__or__ = Tensor.__ror__ = F.bitwise_or
+Tensor.__xor__ = Tensor.__rxor__ = F.bitwise_xor
+Tensor.__lshift__, Tensor.__rlshift__ = F.bitwise_left_shift, _swapped(F.bitwise_left_shift)
+Tensor.__rshift__, Tensor.__rrshift__ = F.bitwise_right_shift, _swapped(F.bitwise_right_shift)
+Tensor.__invert__ = F.bitwise_not
 
-    return method
 
-
-Tensor.__and__ = Tensor.__rand__ = _logical(E.logical_and, "&")
-Tensor.__or__ = Tensor.__ror__ = _logical(E.logical_or, "|")
-Tensor.__xor__ = Tensor.__rxor__ = _logical(E.not_equal, "^")
-Tensor.__invert__ = lambda self: _logical(lambda x, _: E.logical_not(x), "~")(self, None)
+@attach
+def where(self, condition, other) -> Tensor:
+    """self where condition holds, else other."""
+    return F.where(condition, self, other)
 
 
 # -------------------------------------------------------------------------------------------------------- gradients
@@ -110,21 +111,13 @@ def _index(index, like):
     return index
 
 
-def _watch(y, index) -> None:
-    """Let the node of y know the Tensors in its index: its vjp reads them too."""
-    if y.edge is not None:
-        parts = index if isinstance(index, tuple) else (index,)
-        y.edge.cells.extend([i.version for i in parts if isinstance(i, Tensor) and i.version is not None])
-
-
 @attach
 def __getitem__(self, index):
     kind = index.__class__
     if kind is int or kind is slice:
         return S.getitem(self, index=index)
     y = S.getitem(self, index=_index(index, self.array))
-    _watch(y, index)
-    return y
+    return watched(y, *(index if kind is tuple else (index,)))
 
 
 @attach
@@ -139,7 +132,7 @@ def __setitem__(self, index, value) -> None:
             else F.full((), value, dtype=self.dtype, device=self.device)
         )
         self.assign("x[index] = value", lambda: S.setitem(self, cast, index=index))
-        _watch(self, given)
+        watched(self, *(given if isinstance(given, tuple) else (given,)))
         return
     self.array[index] = value.array if isinstance(value, Tensor) else value
     self.changed()
@@ -209,7 +202,7 @@ def _scalar(kind):
 
 
 Tensor.__float__, Tensor.__int__, Tensor.__bool__ = _scalar(float), _scalar(int), _scalar(bool)
-Tensor.is_nonzero = _scalar(bool)
+Tensor.is_nonzero = Tensor.__bool__
 
 
 @attach
@@ -224,16 +217,15 @@ def __index__(self) -> int:
 @attach
 def __repr__(self) -> str:
     array = backend_of(self.array).to_host(self.array)
-    notes = []
-    if not isinstance(self.array, np.ndarray):
-        notes.append(f"device='{self.device}'")
+    notes: list[str] = []
+    device = [] if isinstance(self.array, np.ndarray) else [f"device='{self.device}'"]
     if self.dtype not in (mode.dtype, int64, bool_) or (array.size == 0 and self.dtype != mode.dtype):
         notes.append(f"dtype={self.dtype!r}")
     if self.edge is not None:
         notes.append(f"grad_fn=<{self.grad_fn.op.name}>")
     elif self._requires_grad:
         notes.append("requires_grad=True")
-    text = format_tensor(array, notes)
+    text = format_tensor(array, notes, device)
     return f"Parameter containing:\n{text}" if isinstance(self, Parameter) else text
 
 
@@ -256,21 +248,9 @@ def dim(self) -> int:
 
 
 @attach
-def numel(self) -> int:
-    """The number of elements."""
-    return self.array.size
-
-
-@attach
 def element_size(self) -> int:
     """The bytes of one element."""
     return self.array.itemsize
-
-
-@attach
-def is_floating_point(self) -> bool:
-    """Whether the dtype is float16, float32 or float64."""
-    return self.array.dtype.kind == "f"
 
 
 @attach
@@ -305,7 +285,7 @@ def detach_(self) -> Tensor:
     return self
 
 
-Tensor.nelement, Tensor.ndimension, Tensor.nbytes = numel, dim, property(lambda self: self.array.nbytes)
+Tensor.nelement, Tensor.ndimension, Tensor.nbytes = F.numel, dim, property(lambda self: self.array.nbytes)
 Tensor.itemsize = property(element_size)
 Tensor.is_cuda = property(lambda self: self.device.type == "cuda")
 Tensor.is_sparse = property(lambda self: False)
@@ -424,16 +404,39 @@ def _in_place(name, function):
     return method
 
 
-for _name in "add sub mul div pow clamp abs neg exp log sqrt square sigmoid tanh relu sign floor ceil round".split():
+_CHANGING = """
+    abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh arctan arctan2
+    arctanh asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or
+    bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad div
+    divide eq erf erfc exp exp2 expm1 fix float_power floor floor_divide fmod frac ge greater greater_equal gt
+    heaviside hypot index_add index_copy index_fill index_put le lerp less less_equal log log10 log1p log2 logical_and
+    logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative
+    not_equal pow put rad2deg reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid
+    sign sin sinc sinh sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy
+"""
+for _name in _CHANGING.split():
     _in_place(f"{_name}_", getattr(Tensor, _name))
-_in_place("remainder_", Tensor.remainder)
-_in_place("masked_fill_", Tensor.masked_fill)
+
+
+def _reshaped(name, function):
+    def method(self, *args, **kwargs):
+        if mode.grad and self._requires_grad:
+            raise NotImplementedError(f"{name}: not supported on a tensor with a history; write x = x.{name[:-1]}(...)")
+        self.array = function(self, *args, **kwargs).array
+        return self
+
+    method.__name__, method.__doc__ = name, f"`{name[:-1]}` of this very tensor, on the same memory."
+    setattr(Tensor, name, method)
+
+
+for _name in "squeeze swapaxes swapdims t transpose unsqueeze".split():
+    _reshaped(f"{_name}_", getattr(Tensor, _name))
 Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__ = Tensor.add_, Tensor.sub_, Tensor.mul_
 Tensor.__ipow__, Tensor.__imod__ = Tensor.pow_, Tensor.remainder_
 Tensor.__itruediv__ = Tensor.div_
-_in_place("addcmul_", lambda self, a, b, *, value=1: self + a * b * value)
-_in_place("addcdiv_", lambda self, a, b, *, value=1: self + a / b * value)
-_in_place("lerp_", lambda self, end, weight: self + (end - self) * weight)
+Tensor.__iand__, Tensor.__ior__, Tensor.__ixor__ = Tensor.bitwise_and_, Tensor.bitwise_or_, Tensor.bitwise_xor_
+Tensor.__ilshift__, Tensor.__irshift__ = Tensor.bitwise_left_shift_, Tensor.bitwise_right_shift_
+Tensor.__ifloordiv__ = Tensor.floor_divide_
 
 
 def _filled(self, value):
@@ -455,7 +458,55 @@ _in_place("normal_", lambda self, mean=0.0, std=1.0, *, generator=None: _random(
 _in_place("uniform_", lambda self, a=0.0, b=1.0, *, generator=None: _random(self, F.rand, generator) * (b - a) + a)
 
 
-@attach
-def clip_(self, min=None, max=None):
-    """`clamp_` under NumPy's name."""
-    return self.clamp_(min, max)
+def _waiting(self, generator):
+    """Exponential random numbers, in double precision on the host and rounded once."""
+    return -F.log1p(-F.rand(*self.array.shape, generator=generator, dtype=float64)).to(self.device)
+
+
+def _exponential(self, lambd=1.0, *, generator=None):
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_: lambd must be positive, got {lambd}")
+    return (_waiting(self, generator) / lambd).to(self.dtype)
+
+
+def _geometric(self, p, *, generator=None):
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_: p must lie between 0 and 1, got {p}")
+    return F.clamp(F.ceil(_waiting(self, generator) / -math.log1p(-p)), min=1.0).to(self.dtype)
+
+
+def _integers(self, low=0, to=None, *, generator=None):
+    low, to = (0, low) if to is None and low else (low, to)
+    if to is None:  # as far as every whole number has a place in the dtype
+        kind = self.array.dtype
+        to = 2 if kind.kind == "b" else np.iinfo(kind).max if kind.kind in "iu" else 2 ** (np.finfo(kind).nmant + 1) + 1
+    return F.randint(low, to, tuple(self.array.shape), generator=generator, device=self.device).to(self.dtype)
+
+
+def _bernoulli(self, p=0.5, *, generator=None):
+    chance = p if isinstance(p, Tensor) else F.full_like(self, p, dtype=float64)
+    return F.bernoulli(F.expand(chance, *self.array.shape), generator=generator).to(self.dtype)
+
+
+_in_place("exponential_", _exponential)
+_in_place("geometric_", _geometric)
+_in_place("random_", _integers)
+_in_place("bernoulli_", _bernoulli)
+_in_place(
+    "log_normal_",
+    lambda self, mean=1.0, std=2.0, *, generator=None: (_random(self, F.randn, generator) * std + mean).exp(),
+)
+
+
+def _on_diagonal(self, fill_value, wrap=False):
+    if wrap:
+        raise NotImplementedError("fill_diagonal_: wrap=True is not supported")
+    if self.array.ndim < 2:
+        raise RuntimeError(f"fill_diagonal_: expected at least 2 dimensions, got {tuple(self.shape)}")
+    if self.array.ndim > 2 and len({*self.array.shape}) > 1:
+        raise RuntimeError(f"fill_diagonal_: more than 2 dimensions must be of one size, got {tuple(self.shape)}")
+    at = backend_of(self.array).arange(min(self.array.shape))
+    return S.setitem(self, F.full((), fill_value, dtype=self.dtype, device=self.device), index=(at,) * self.array.ndim)
+
+
+_in_place("fill_diagonal_", _on_diagonal)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import threading
-from itertools import count
+from itertools import count, repeat
 
 from .backend.dtypes import as_dtype, float32
 
@@ -99,6 +100,9 @@ class inference_mode(no_grad):
 
 
 def _decorated(context, function):
+    if inspect.isgeneratorfunction(function):  # the mode holds at each step, not in the caller between two of them
+        return functools.wraps(function)(lambda *a, **k: map(_decorated(context, next), repeat(function(*a, **k))))
+
     @functools.wraps(function)
     def call(*args, **kwargs):
         outer = mode.grad, mode.inference  # not in the context: several threads may be in here at once

@@ -1,4 +1,4 @@
-"""Writes `minidl/tensor.pyi` and `minidl/functions.pyi`, which tell editors and type checkers what exists at run time.
+"""Writes `minidl/tensor.pyi` and `minidl/functions/__init__.pyi`: for editors and type checkers, what is there.
 
 Tensor's methods are attached when minidl is imported, so no tool finds them in the source. `python tests/make_stubs.py`
 writes both files from the live signatures; with `--check` it only says whether they are current.
@@ -37,9 +37,19 @@ def {name}({first}, *, dim: _int = ..., axis: _int = ..., keepdim: _bool = ..., 
 @overload
 def {name}({first}, *, other: Tensor) -> Tensor: ...
 """
+MIDDLE = """
+@overload
+def {name}({first}) -> Tensor: ...
+@overload
+def {name}({first}, dim: _int, keepdim: _bool = ...) -> Extreme: ...
+@overload
+def {name}({first}, *, axis: _int, keepdims: _bool = ...) -> Extreme: ...
+"""
 SPECIAL = {
     "max": EXTREME,
     "min": EXTREME,
+    "median": MIDDLE,
+    "nanmedian": MIDDLE,
     "where": """
 @overload
 def {name}(condition: Tensor) -> tuple[Tensor, ...]: ...
@@ -80,9 +90,17 @@ RETURNS = {
     "dtype": "_dtype",
     "__bool__": "_bool",
     "is_nonzero": "_bool",
+    "is_tensor": "_bool",
+    "is_floating_point": "_bool",
+    "can_cast": "_bool",
+    "numel": "_int",
+    "result_type": "_dtype",
+    "promote_types": "_dtype",
     "__setitem__": "None",
     "__array__": "np.ndarray",
 }
+RETURNS |= dict.fromkeys("sort topk kthvalue mode cummax cummin".split(), "Extreme")
+PLAIN = {name: plain for plain, name in HIDDEN.items()}
 
 
 def _annotation(node: ast.expr, hide: bool) -> str:
@@ -144,7 +162,7 @@ def from_live(name: str, function, method: bool) -> str:
     text = _text(order)
     returns = signature.return_annotation
     if name in RETURNS:
-        returns = RETURNS[name]
+        returns = RETURNS[name] if method else PLAIN.get(RETURNS[name], RETURNS[name])
     elif returns is inspect.Signature.empty:
         returns = "Tensor" if _gives_tensor(name, function) else "Any"
     definition = f"def _({text}) -> {returns}: ..."
@@ -177,7 +195,7 @@ def _text(parameters) -> str:
 def _gives_tensor(name: str, function) -> bool:
     """Ops, operators, in-place methods, casts and reductions do; the rest must say so in its annotation."""
     plain = name.removesuffix("_")
-    operators = re.fullmatch(r"__[ri]?(add|sub|mul|truediv|floordiv|mod|pow|matmul|and|or|xor)__", name)
+    operators = re.fullmatch(r"__[ri]?(add|sub|mul|truediv|floordiv|mod|pow|matmul|and|or|xor|lshift|rshift)__", name)
     others = (
         "__neg__",
         "__abs__",
@@ -260,18 +278,19 @@ def tensor_stub() -> str:
 
 
 def functions_stub() -> str:
-    """functions.pyi: all public functions, wherever they are defined."""
+    """functions/__init__.pyi: all public functions, wherever they are defined."""
     out = [
         HEAD,
         "from collections.abc import Sequence\nfrom typing import Any, Literal, overload\n\nimport numpy as np\n\n",
     ]
     out.append(
-        "from .backend import device\nfrom .backend.dtypes import dtype\nfrom .backend.random import Generator\n"
+        "from ..backend import device\nfrom ..backend.dtypes import dtype\nfrom ..backend.random import Generator\n"
     )
-    out.append("from .tensor import Extreme, Size, Tensor\n\n")
+    out.append("from ..tensor import Extreme, Size, Tensor\nfrom .types import finfo as finfo, iinfo as iinfo\n\n")
     out.append(f"__all__ = {sorted(functions.__all__)!r}\n\n")
     for name in sorted(functions.__all__):
-        out.append(from_live(name, getattr(functions, name), False) + "\n")
+        if not isinstance(getattr(functions, name), type):  # finfo and iinfo are imported
+            out.append(from_live(name, getattr(functions, name), False) + "\n")
     return "".join(out)
 
 
@@ -288,7 +307,7 @@ def formatted(text: str, name: str) -> str:
     return text
 
 
-STUBS = {"minidl/tensor.pyi": tensor_stub, "minidl/functions.pyi": functions_stub}
+STUBS = {"minidl/tensor.pyi": tensor_stub, "minidl/functions/__init__.pyi": functions_stub}
 
 
 def main(arguments: list[str]) -> int:

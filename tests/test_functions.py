@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from calls import PRINTED
+from calls import PRINTED, PRINTED_WITH
 
 import minidl
 from minidl import Tensor
@@ -214,8 +215,8 @@ def test_where_and_masks(where):
     a, b = where.tensor([True, True, False]), where.tensor([True, False, False])
     assert (a & b).tolist() == [True, False, False] and (a | b).tolist() == [True, True, False]
     assert (a ^ b).tolist() == [False, True, False] and (~a).tolist() == [False, False, True]
-    with pytest.raises(TypeError, match="&: only bool"):
-        where.tensor([1]) & where.tensor([2])
+    with pytest.raises(TypeError, match="bitwise_and: expected integers or bools"):
+        where.tensor([1.0]) & where.tensor([True])
     assert (a == b).all().item() is False and (a == b).any().item() is True
     assert (where.tensor([1.0]) == None) is False and (where.tensor([1.0]) != "a") is True  # noqa: E711
 
@@ -339,6 +340,25 @@ def test_printing_is_pytorchs(name):
     assert repr(minidl.Tensor(PRINTED[name])) == TEXTS[name].replace("torch.", "minidl.")
 
 
+@pytest.mark.parametrize("name", PRINTED_WITH)
+def test_printing_with_options_is_pytorchs(name):
+    options, array = PRINTED_WITH[name]
+    before = repr(minidl.Tensor(array))
+    try:
+        minidl.set_printoptions(**options)
+        text = repr(minidl.Tensor(array))
+    finally:
+        minidl.set_printoptions(profile="default")
+    assert text == TEXTS[f"with {name}"].replace("torch.", "minidl.")
+    assert repr(minidl.Tensor(array)) == before
+
+
+def test_set_printoptions_refuses():
+    for options in ({"profile": "tiny"}, {"precision": -1}, {"linewidth": "wide"}):
+        with pytest.raises(ValueError, match="set_printoptions: "):
+            minidl.set_printoptions(**options)
+
+
 def test_printing_of_gradients_and_devices():
     assert repr(minidl.ones(2, requires_grad=True)) == TEXTS["requires grad"]
     assert repr(minidl.ones(1, requires_grad=True) * 2) == "tensor([2.], grad_fn=<multiply>)"
@@ -441,3 +461,211 @@ def test_setitem_with_a_repeated_index_has_no_silent_second_derivative():
     y[[0, 0]] = v
     with pytest.raises(NotImplementedError, match="setitem: a repeated index"):
         minidl.autograd.grad((y**3).sum(), v, create_graph=True)
+
+
+# --------------------------------------------------------------------------------------------- wrong arguments
+_X = np.arange(6.0).reshape(2, 3)
+REFUSED = {
+    "gather index": (IndexError, "gather: index 3", lambda x, i: x.gather(1, i([[3]]))),
+    "gather negative": (IndexError, "gather: index -1", lambda x, i: x.gather(1, i([[-1]]))),
+    "gather float": (RuntimeError, "gather: index must hold integers", lambda x, i: x.gather(1, x)),
+    "gather dims": (RuntimeError, "gather: index has 1 dimensions", lambda x, i: x.gather(0, i([0]))),
+    "gather larger": (RuntimeError, "gather: index .3, 1. must not be", lambda x, i: x.gather(1, i([[0]] * 3))),
+    "gather dim": (IndexError, "gather: dimension 2", lambda x, i: x.gather(2, i([[0]]))),
+    "gather list": (TypeError, "gather: index must be a Tensor", lambda x, i: x.gather(0, [[0]])),
+    "scatter index": (IndexError, "scatter: index 2", lambda x, i: x.scatter(0, i([[2]]), 1.0)),
+    "scatter dtype": (RuntimeError, "scatter: src must have", lambda x, i: x.scatter(0, i([[0]]), x.float())),
+    "scatter nothing": (TypeError, "scatter: src or value", lambda x, i: x.scatter(0, i([[0]]))),
+    "scatter reduce": (NotImplementedError, "scatter: reduce", lambda x, i: x.scatter(0, i([[0]]), 1, reduce="add")),
+    "scatter small": (RuntimeError, "scatter_add: .* than src", lambda x, i: x.scatter_add(0, i([[0, 0]]), x[:, :1])),
+    "scatter_reduce": (NotImplementedError, "reduce='prod'", lambda x, i: x.scatter_reduce(0, i([[0]]), x, "prod")),
+    "index_select": (IndexError, "index_select: index 5", lambda x, i: x.index_select(0, i([5]))),
+    "index_select 2-d": (IndexError, "index_select: index must be a vector", lambda x, i: x.index_select(0, i([[0]]))),
+    "index_add": (IndexError, "index_add: index 3", lambda x, i: x.index_add(1, i([3]), x[:, :1])),
+    "index_copy": (RuntimeError, "index_copy: source must", lambda x, i: x.index_copy(1, i([1]), i([[1], [1]]))),
+    "take": (IndexError, "take: index 6", lambda x, i: x.take(i([6]))),
+    "masked_select": (RuntimeError, "masked_select: mask must be bool", lambda x, i: x.masked_select(x)),
+    "masked_scatter": (RuntimeError, "masked_scatter: the mask holds 6", lambda x, i: x.masked_scatter(x > -1, x[0])),
+    "select_scatter": (RuntimeError, "select_scatter: src", lambda x, i: x.select_scatter(x, 0, 0)),
+    "slice_scatter": (RuntimeError, "slice_scatter: src", lambda x, i: x.slice_scatter(x, 0, 0, 1)),
+    "diagonal_scatter": (RuntimeError, "diagonal_scatter: src", lambda x, i: x.diagonal_scatter(x)),
+    "tril": (RuntimeError, "tril: expected at least 2", lambda x, i: x[0].tril()),
+    "diagonal": (RuntimeError, "diagonal: dim1 and dim2", lambda x, i: x.diagonal(0, 1, -1)),
+    "diag": (RuntimeError, "diag: expected a vector", lambda x, i: x[None].diag()),
+    "trace": (RuntimeError, "trace: expected a matrix", lambda x, i: x[0].trace()),
+    "fill_diagonal_": (NotImplementedError, "wrap=True", lambda x, i: x.fill_diagonal_(1.0, wrap=True)),
+    "sort": (IndexError, "argsort: dimension 2", lambda x, i: x.sort(2)),
+    "topk": (RuntimeError, "topk: k is 4", lambda x, i: x.topk(4)),
+    "kthvalue": (RuntimeError, "kthvalue: k is 0", lambda x, i: x.kthvalue(0)),
+    "median": (IndexError, "median: dimension 0 has no", lambda x, i: x[:0].median(0)),
+    "quantile": (RuntimeError, "quantile: q must lie", lambda x, i: x.quantile(1.5)),
+    "quantile way": (RuntimeError, "quantile: interpolation", lambda x, i: x.quantile(0.5, interpolation="cubic")),
+    "searchsorted": (RuntimeError, "searchsorted: side", lambda x, i: minidl.searchsorted(x[0], x, side="up")),
+    "bucketize": (RuntimeError, "bucketize: boundaries", lambda x, i: minidl.bucketize(x, x)),
+    "unique": (NotImplementedError, "unique: dim", lambda x, i: x.unique(dim=0)),
+    "unique_consecutive": (NotImplementedError, "unique_consecutive: dim", lambda x, i: x.unique_consecutive(dim=0)),
+    "cumsum": (IndexError, "cumsum: dimension -3", lambda x, i: x.cumsum(-3)),
+    "cumsum float": (TypeError, "cumsum: dim must be an integer", lambda x, i: x.cumsum(0.5)),
+    "prod": (IndexError, "prod: dimension 2", lambda x, i: x.prod(2)),
+    "norm": (NotImplementedError, "norm: p='nuc'", lambda x, i: x.norm("nuc")),
+    "norm of integers": (RuntimeError, "norm: the input must be floating", lambda x, i: i([1]).norm()),
+    "cdist": (RuntimeError, "cdist: expected rows", lambda x, i: minidl.cdist(x, x[:, :2])),
+    "cdist p": (RuntimeError, "cdist: p must", lambda x, i: minidl.cdist(x, x, -1)),
+    "bincount": (RuntimeError, "bincount: expected a vector", lambda x, i: x.bincount()),
+    "bincount negative": (RuntimeError, "bincount: a negative number", lambda x, i: i([-1]).bincount()),
+    "histc": (RuntimeError, "histc: expected bins", lambda x, i: x.histc(0)),
+    "cov": (NotImplementedError, "cov: fweights", lambda x, i: x.cov(fweights=x)),
+    "diff": (RuntimeError, "diff: n", lambda x, i: x.diff(-1)),
+    "roll": (RuntimeError, "roll: shifts and dims", lambda x, i: x.roll((1, 2), 0)),
+    "rot90": (RuntimeError, "rot90: the two dims", lambda x, i: x.rot90(1, (0, -2))),
+    "movedim": (RuntimeError, "movedim: a dimension is given twice", lambda x, i: x.movedim((0, 0), (0, 1))),
+    "unflatten": (RuntimeError, "unflatten: ", lambda x, i: x.unflatten(1, (2, -1))),
+    "meshgrid": (RuntimeError, "meshgrid: indexing", lambda x, i: minidl.meshgrid(x[0], indexing="ji")),
+    "cartesian_prod": (RuntimeError, "cartesian_prod: expected vectors", lambda x, i: minidl.cartesian_prod(x)),
+    "block_diag": (RuntimeError, "block_diag: expected at most", lambda x, i: minidl.block_diag(x[None])),
+    "broadcast_shapes": (RuntimeError, "broadcast_shapes: ", lambda x, i: minidl.broadcast_shapes((2,), (3,))),
+    "hsplit": (RuntimeError, "hsplit: 2 parts do not divide 3", lambda x, i: x.hsplit(2)),
+    "vsplit": (RuntimeError, "vsplit: expected at least 2", lambda x, i: x[0].vsplit(1)),
+    "tensor_split": (RuntimeError, "tensor_split: the number", lambda x, i: x.tensor_split(0)),
+    "chunk": (RuntimeError, "chunk: the number", lambda x, i: x.chunk(0)),
+    "repeat_interleave": (RuntimeError, "repeat_interleave: exp", lambda x, i: x.repeat_interleave(i([1] * 3), 0)),
+    "repeat_interleave size": (RuntimeError, "output_size", lambda x, i: x.repeat_interleave(2, 0, output_size=5)),
+    "fliplr": (RuntimeError, "fliplr: expected", lambda x, i: x[0].fliplr()),
+    "outer": (RuntimeError, "outer: expected two vectors", lambda x, i: x.outer(x)),
+    "inner": (RuntimeError, "inner: the last sizes", lambda x, i: x.inner(x[:, :2])),
+    "addmm": (RuntimeError, "addmm: input", lambda x, i: x.addmm(x, x.T)),
+    "matrix_power": (NotImplementedError, "matrix_power: n=-1", lambda x, i: (x @ x.T).matrix_power(-1)),
+    "matrix_power shape": (RuntimeError, "matrix_power: expected square", lambda x, i: x.matrix_power(2)),
+    "chain_matmul": (RuntimeError, "chain_matmul: expected matrices", lambda x, i: minidl.chain_matmul(x, x[0])),
+    "tensordot": (RuntimeError, "tensordot: the sizes", lambda x, i: minidl.tensordot(x, x, 1)),
+    "cross": (RuntimeError, "cross: dimension 0 must have size 3", lambda x, i: x.cross(x, dim=0)),
+    "matrix_norm": (NotImplementedError, "matrix_norm: ord=2", lambda x, i: minidl.linalg.matrix_norm(x, 2)),
+    "einsum count": (ValueError, "names 2 operands, 1", lambda x, i: minidl.einsum("ij,jk", x)),
+    "einsum shape": (RuntimeError, "'ijk' does not fit", lambda x, i: minidl.einsum("ijk->i", x)),
+    "einsum sizes": (RuntimeError, "a letter has the sizes 3 and 2", lambda x, i: minidl.einsum("ij,ji->", x, x)),
+    "einsum diagonal": (RuntimeError, "einsum: ", lambda x, i: minidl.einsum("ii->i", x)),
+    "einsum result": (RuntimeError, "each letter of the result", lambda x, i: minidl.einsum("ij->ik", x)),
+    "einsum letter": (ValueError, "is not a letter", lambda x, i: minidl.einsum("i1->i", x)),
+    "einsum lists": (NotImplementedError, "lists of numbers", lambda x, i: minidl.einsum(x, [0, 1])),
+    "bits of floats": (TypeError, "bitwise_or: expected integers", lambda x, i: i([1]) | 1.5),
+    "invert": (TypeError, "bitwise_not: expected integers", lambda x, i: ~x),
+    "positive": (RuntimeError, "positive: bools", lambda x, i: (x > 0).positive()),
+    "heaviside": (RuntimeError, "heaviside: input and values", lambda x, i: x.heaviside(i(1))),
+    "result_type": (TypeError, "result_type: expected Tensors", lambda x, i: minidl.result_type(x, "a")),
+    "finfo": (TypeError, "finfo: expected a floating", lambda x, i: minidl.finfo(minidl.int8)),
+    "iinfo": (TypeError, "iinfo: expected an integer", lambda x, i: minidl.iinfo(minidl.float32)),
+    "asarray": (ValueError, "asarray: copy=False", lambda x, i: minidl.asarray([1], copy=False)),
+    "legacy": (TypeError, "FloatTensor: expected sizes", lambda x, i: minidl.FloatTensor(1.5, 2.5)),
+    "lists in hstack": (TypeError, "hstack: each element must be a Tensor", lambda x, i: minidl.hstack([x, 1])),
+}  # fmt: skip
+DEVICE_DOES_NOT_CHECK = {"gather index", "gather negative", "scatter index", "index_select", "index_add", "take"}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_arguments_are_refused_by_name(name, where):
+    if where.name != "cpu" and name in DEVICE_DOES_NOT_CHECK:
+        pytest.skip("reading the indices would wait for the GPU")
+    kind, message, call = REFUSED[name]
+    with pytest.raises(kind, match=message):
+        call(where.tensor(_X), lambda values: where.tensor(np.array(values)))
+
+
+# --------------------------------------------------------------------------------- what no value in a table can say
+def test_results_have_names_and_can_be_pickled():
+    x = minidl.tensor([[1.0, 5.0], [3.0, 2.0]])
+    for found in (x.max(0), x.min(1), x.sort(), x.topk(1), x.median(0), x.kthvalue(1), x.cummax(0), x.mode(0)):
+        again = pickle.loads(pickle.dumps(found))
+        assert type(again) is type(found) and again._fields == ("values", "indices")
+        assert again.values.tolist() == found[0].tolist() and again.indices.tolist() == found[1].tolist()
+    low, high = minidl.aminmax(x)
+    assert (low.item(), high.item()) == (1.0, 5.0) and minidl.aminmax(x)._fields == ("min", "max")
+    text = "minidl.return_types.max(\nvalues=tensor([3., 5.]),\nindices=tensor([1, 0]))"
+    assert repr(x.max(0)) == text
+
+
+def test_a_diagonal_is_a_view(where):
+    x = where.tensor(np.zeros((3, 3)))
+    x.diagonal().fill_(2.0)
+    x.diagonal(1)[0] = 5.0
+    assert x.tolist() == [[2.0, 5.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]]
+    assert minidl.diag(x)[:1].fill_(7.0).item() == 7.0 and x[0, 0].item() == 2.0
+
+
+def test_an_index_that_changes_before_backward_is_noticed(where):
+    x, index = where.leaf(_X, np.float64), where.tensor(np.array([0, 2]))
+    for function in (lambda: x.index_select(1, index), lambda: x.index_add(1, index, x[:, :2]), lambda: x.take(index)):
+        y = function()
+        index.add_(0)
+        with pytest.raises(RuntimeError, match="in place|in-place"):
+            y.sum().backward()
+
+
+def test_scatter_and_index_keep_what_they_are_given(where):
+    x = where.tensor(_X)
+    index = where.tensor(np.array([[0, 1, 0]]))
+    for y in (x.scatter(0, index, 9.0), x.scatter_add(0, index, x), x.index_fill(0, index[0, :1], 3.0)):
+        assert not (y == x).all() and x.tolist() == _X.tolist()
+
+
+def test_shapes_change_in_place(where):
+    x = where.tensor(_X)
+    y = x.view(2, 3)
+    assert y.unsqueeze_(0) is y and y.shape == (1, 2, 3) and x.shape == (2, 3)
+    assert y.squeeze_(0).t_().shape == (3, 2) and y.transpose_(0, 1).tolist() == _X.tolist()
+    y.fill_(1.0)
+    assert x.tolist() == [[1.0] * 3] * 2
+    with pytest.raises(NotImplementedError, match="t_: not supported on a tensor with a history"):
+        where.leaf(_X, np.float64).t_()
+
+
+def test_no_grad_around_a_generator():
+    seen = []
+
+    @minidl.no_grad()
+    def numbers(n):
+        """Its text."""
+        for i in range(n):
+            seen.append(minidl.is_grad_enabled())
+            yield i
+        seen.append(minidl.is_grad_enabled())
+
+    inside = [(i, minidl.is_grad_enabled()) for i in numbers(2)]
+    assert inside == [(0, True), (1, True)] and seen == [False] * 3 and numbers.__doc__ == "Its text."
+
+
+def test_second_derivatives_at_zeros(where):
+    """The product's second derivative is the product of all the others, also where factors are 0."""
+    x = where.leaf(np.array([0.0, 2.0, 0.0, 3.0]), np.float64)
+    for function in (lambda: x.prod(), lambda: x.cumprod(0)[3]):
+        (g,) = minidl.grad(function(), x, create_graph=True)
+        (h,) = minidl.grad(g[0], x, retain_graph=True)
+        assert g.tolist() == [0.0] * 4 and h.tolist() == [0.0, 0.0, 6.0, 0.0]
+
+
+def test_second_derivative_of_a_norm_at_zero(where):
+    """It is 0 there: no 1 / 0, and no g either."""
+    x = where.leaf(np.zeros(2), np.float64)
+    for p in (1, 2, 3):
+        (g,) = minidl.grad(x.norm(p), x, create_graph=True)
+        (h,) = minidl.grad(g.sum() + (x * x).sum(), x)
+        assert g.tolist() == h.tolist() == [0.0, 0.0]
+
+
+def test_meshgrid_is_ij_without_a_warning():
+    a, b = minidl.meshgrid(minidl.arange(2), minidl.arange(3))
+    assert a.tolist() == [[0, 0, 0], [1, 1, 1]] and b.tolist() == [[0, 1, 2]] * 2
+
+
+def test_legacy_constructors_and_asarray():
+    assert minidl.FloatTensor(2, 3).shape == (2, 3) and minidl.LongTensor().shape == (0,)
+    assert minidl.ByteTensor([300 - 45]).dtype == minidl.uint8
+    array = np.zeros(2)
+    shared, copied = minidl.asarray(array), minidl.asarray(array, copy=True)
+    array[0] = 1.0
+    assert shared.tolist() == [1.0, 0.0] and copied.tolist() == [0.0, 0.0]
+    assert minidl.asarray([1.0], requires_grad=True).requires_grad
+
+
+def test_finfo_and_iinfo_print():
+    assert repr(minidl.iinfo(minidl.int8)) == "iinfo(min=-128, max=127, dtype=int8)"
+    assert repr(minidl.finfo()).startswith("finfo(resolution=1e-06, min=-3.40282e+38, ")

@@ -216,3 +216,85 @@ def test_the_numbers_are_the_same_in_another_process_and_forever():
     assert drawn[2:6] == [((b >> 32) * 100) >> 32 for b in philox_by_integers((1234, 1), 4)]
     keys = philox_by_integers((1234, 2), 5)
     assert drawn[6:] == sorted(range(5), key=keys.__getitem__)
+
+
+# ------------------------------------------------------------------------------------- draws from other distributions
+def _drawn(draw):
+    """What `draw` gives, twice from one seed: the same."""
+    minidl.manual_seed(11)
+    first = draw()
+    minidl.manual_seed(11)
+    again = draw()
+    assert first.tolist() == again.tolist() != draw().tolist()
+    return first
+
+
+def test_bernoulli(where):
+    p = where.tensor(np.repeat([0.0, 0.25, 1.0], 4000), np.float32)
+    y = _drawn(lambda: minidl.bernoulli(p))
+    mean = where.host(y).reshape(3, 4000).mean(1)
+    assert y.dtype == minidl.float32 and y.device == p.device
+    assert mean[0] == 0.0 and mean[2] == 1.0 and abs(mean[1] - 0.25) < 0.03
+    assert abs(p.bernoulli(0.7).mean().item() - 0.7) < 0.02
+    z = _drawn(lambda: where.tensor(np.zeros(4000)).bernoulli_(0.3))
+    assert abs(z.mean().item() - 0.3) < 0.03 and {*z.tolist()} == {0.0, 1.0}
+    for wrong in (p + 0.5, p - 0.5):
+        with pytest.raises(RuntimeError, match="bernoulli: "):
+            minidl.bernoulli(wrong)
+
+
+def test_multinomial(where):
+    weights = where.tensor(np.array([[1.0, 0.0, 3.0], [2.0, 2.0, 4.0]]))
+    y = _drawn(lambda: minidl.multinomial(weights, 6000, replacement=True))
+    share = np.array([np.bincount(row, minlength=3) / 6000 for row in where.host(y)])
+    assert y.dtype == minidl.int64 and np.abs(share - [[0.25, 0, 0.75], [0.25, 0.25, 0.5]]).max() < 0.03
+    assert weights[0].multinomial(5, True).shape == (5,)
+    pairs = np.array([where.host(weights[1].multinomial(2)) for _ in range(800)])
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    assert abs((pairs[:, 0] == 2).mean() - 0.5) < 0.07
+    assert abs((pairs == 2).any(1).mean() - 0.5 - 2 * 0.25 * 0.5 / 0.75) < 0.07  # first, or second after another
+    assert {*where.host(weights[0].multinomial(2)).tolist()} == {0, 2}
+    for wrong, n in (
+        (weights, 3),
+        (weights * 0, 1),
+        (-weights, 1),
+        (weights + np.inf, 1),
+        (weights[None], 1),
+        (weights, 0),
+    ):
+        with pytest.raises(RuntimeError, match="multinomial: "):
+            wrong.multinomial(n)
+
+
+def test_poisson(where):
+    rate = where.tensor(np.repeat([0.0, 0.5, 7.0], 3000))
+    y = where.host(_drawn(lambda: minidl.poisson(rate))).reshape(3, 3000)
+    assert not y[0].any() and (y == np.floor(y)).all()
+    assert np.abs(y[1:].mean(1) - [0.5, 7.0]).max() < 0.2 and np.abs(y[1:].var(1) - [0.5, 7.0]).max() < 0.7
+    with pytest.raises(RuntimeError, match="poisson: "):
+        minidl.poisson(-rate)
+
+
+def test_randint_like(where):
+    x = where.tensor(np.zeros((40, 50)), np.float32)
+    y = _drawn(lambda: minidl.randint_like(x, 3, 7))
+    assert y.dtype == minidl.float32 and y.device == x.device and {*y.reshape(-1).tolist()} == {3.0, 4.0, 5.0, 6.0}
+    assert minidl.randint_like(x, 2).max().item() == 1.0
+
+
+def test_distributions_in_place(where):
+    x = where.tensor(np.zeros(5000), np.float32)
+    y = _drawn(lambda: x.clone().exponential_(2.0))
+    assert abs(y.mean().item() - 0.5) < 0.03 and abs(y.std().item() - 0.5) < 0.05 and y.min().item() >= 0
+    y = _drawn(lambda: x.clone().geometric_(0.25))
+    assert abs(y.mean().item() - 4.0) < 0.25 and y.min().item() == 1.0
+    y = _drawn(lambda: x.clone().log_normal_(0.5, 0.25)).log()
+    assert abs(y.mean().item() - 0.5) < 0.02 and abs(y.std().item() - 0.25) < 0.02
+    y = _drawn(lambda: x.clone().random_(2, 5))
+    assert {*y.tolist()} == {2.0, 3.0, 4.0} and {*x.clone().random_(2).tolist()} == {0.0, 1.0}
+    y = x.long().random_()
+    assert y.min().item() >= 0 and y.max().item() > 2**60 and {*x.bool().random_().tolist()} == {True, False}
+    assert x.clone().random_().max().item() <= 2**24
+    for call in (lambda: x.exponential_(0.0), lambda: x.geometric_(1.0)):
+        with pytest.raises(RuntimeError, match="_: "):
+            call()

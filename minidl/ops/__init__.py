@@ -11,10 +11,10 @@ import functools
 from collections.abc import Callable, Iterator
 
 from ..engine import OPS, Aux, Op, op
-from . import conv, elementwise, linalg, loss, noise, norm, pool, reduce, shape
+from . import activation, conv, elementwise, linalg, loss, noise, norm, pool, recurrent, reduce, shape
 
 __all__ = ["OPS", "Aux", "Op", "op", "replaced", "conv", "elementwise", "linalg", "loss", "noise", "norm", "pool"]
-__all__ += ["reduce", "shape"]
+__all__ += ["recurrent", "reduce", "shape"]
 
 
 def _checked(name: str, body: Callable) -> Callable:

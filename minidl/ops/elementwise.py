@@ -148,6 +148,26 @@ def rint(x):
 
 
 @op
+def trunc(x):
+    """y = x without its fraction; its derivative is 0 wherever it has one."""
+    return backend_of(x).trunc(x), (_zero,)
+
+
+@op
+def fmod(a, b):
+    """y = a - b trunc(a / b), with a's sign;   dL/da = g,   dL/db = -g trunc(a / b)."""
+    B = backend_of(a, b)
+    return B.fmod(a, b), (lambda g: g, lambda g: -g * backend_of(g).trunc(a / b))
+
+
+@op(floating=True)
+def hypot(a, b):
+    """y = sqrt(a^2 + b^2), which does not overflow on the way;   dL/da = g a / y,   dL/db = g b / y."""
+    y = backend_of(a, b).hypot(a, b)
+    return y, (lambda g: g * (a / y), lambda g: g * (b / y))
+
+
+@op
 def maximum(a, b):
     """y = max(a, b);   the gradient goes to the larger one, half to each where they are equal."""
     B = backend_of(a, b)
@@ -245,10 +265,91 @@ def cos(x):
 
 
 @op(floating=True)
+def tan(x):
+    """y = tan x;   dL/dx = g (1 + y y)."""
+    y = backend_of(x).tan(x)
+    return y, (lambda g: g * (1 + y * y),)
+
+
+@op(floating=True)
+def arcsin(x):
+    """y = arcsin x;   dL/dx = g / sqrt(1 - x x)."""
+    return backend_of(x).arcsin(x), (lambda g: g / backend_of(g).sqrt(1 - x * x),)
+
+
+@op(floating=True)
+def arccos(x):
+    """y = arccos x;   dL/dx = -g / sqrt(1 - x x)."""
+    return backend_of(x).arccos(x), (lambda g: -g / backend_of(g).sqrt(1 - x * x),)
+
+
+@op(floating=True)
+def arctan(x):
+    """y = arctan x;   dL/dx = g / (1 + x x)."""
+    return backend_of(x).arctan(x), (lambda g: g / (1 + x * x),)
+
+
+@op(floating=True)
+def arctan2(a, b):
+    """y = the angle of the point (b, a);   dL/da = g b / (a^2 + b^2),   dL/db = -g a / (a^2 + b^2)."""
+    y = backend_of(a, b).arctan2(a, b)
+    return y, (lambda g: g * (b / (a * a + b * b)), lambda g: -g * (a / (a * a + b * b)))
+
+
+@op(floating=True)
+def sinh(x):
+    """y = sinh x;   dL/dx = g cosh x."""
+    return backend_of(x).sinh(x), (lambda g: g * backend_of(g).cosh(x),)
+
+
+@op(floating=True)
+def cosh(x):
+    """y = cosh x;   dL/dx = g sinh x."""
+    return backend_of(x).cosh(x), (lambda g: g * backend_of(g).sinh(x),)
+
+
+@op(floating=True)
+def arcsinh(x):
+    """y = arcsinh x;   dL/dx = g / sqrt(x x + 1)."""
+    return backend_of(x).arcsinh(x), (lambda g: g / backend_of(g).sqrt(x * x + 1),)
+
+
+@op(floating=True)
+def arccosh(x):
+    """y = arccosh x;   dL/dx = g / sqrt(x x - 1)."""
+    return backend_of(x).arccosh(x), (lambda g: g / backend_of(g).sqrt(x * x - 1),)
+
+
+@op(floating=True)
+def arctanh(x):
+    """y = arctanh x;   dL/dx = g / (1 - x x)."""
+    return backend_of(x).arctanh(x), (lambda g: g / (1 - x * x),)
+
+
+@op(floating=True)
+def logaddexp(a, b):
+    """y = log(e^a + e^b), without overflow;   dL/da = g e^(a - y),   dL/db = g e^(b - y)."""
+    y = backend_of(a, b).logaddexp(a, b)
+    return y, (lambda g: g * backend_of(g).exp(a - y), lambda g: g * backend_of(g).exp(b - y))
+
+
+@op(floating=True)
 def tanh(x):
     """y = tanh x;   dL/dx = g (1 - y y)."""
     y = backend_of(x).tanh(x)
     return y, (lambda g: g * (1 - y * y),)
+
+
+@op(floating=True)
+def erf(x):
+    """y = (2 / sqrt pi) times the integral of exp(-t^2) from 0 to x;   dL/dx = g (2 / sqrt pi) exp(-x^2)."""
+    return backend_of(x).erf(x), (lambda g: g * (2 / math.sqrt(math.pi) * backend_of(g).exp(-x * x)),)
+
+
+@op(floating=True)
+def erfc(x):
+    """y = 1 - erf x, exact also where that is tiny;   dL/dx = -g (2 / sqrt pi) exp(-x^2)."""
+    return backend_of(x).erfc(x), (lambda g: g * (-2 / math.sqrt(math.pi) * backend_of(g).exp(-x * x)),)
 
 
 _LARGEST = {2: 11.0, 4: 88.0, 8: 709.0}  # for each size of a number in bytes the largest x whose exp is finite
@@ -322,6 +423,42 @@ def logical_or(a, b):
 def logical_not(x):
     """y = (x == 0)."""
     return backend_of(x).logical_not(x), (None,)
+
+
+@op
+def bitwise_and(a, b):
+    """y = the bits that both have."""
+    return a & b, (None, None)
+
+
+@op
+def bitwise_or(a, b):
+    """y = the bits that a or b has."""
+    return a | b, (None, None)
+
+
+@op
+def bitwise_xor(a, b):
+    """y = the bits that one of a and b has."""
+    return a ^ b, (None, None)
+
+
+@op
+def left_shift(a, b):
+    """y = the bits of a moved up by b places: a 2^b."""
+    return a << b, (None, None)
+
+
+@op
+def right_shift(a, b):
+    """y = the bits of a moved down by b places: floor(a / 2^b)."""
+    return a >> b, (None, None)
+
+
+@op
+def invert(x):
+    """y = the bits that x has not; of bools, not x."""
+    return ~x, (None,)
 
 
 @op

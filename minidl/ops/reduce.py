@@ -82,6 +82,83 @@ def std(x, *, axis=None, keepdims=False, ddof=0):
     return y, (dx,)
 
 
+@op
+def norm(x, *, p, axis=None, keepdims=False):
+    """y = (sum |x|^p)^(1/p) over `axis`;   dL/dx = g sign(x) |x|^(p-1) / y^(p-1), 0 where y = 0."""
+    B, shape = backend_of(x), _kept(x.shape, axis)
+    total = B.sum(x * x if p == 2 else B.absolute(x) ** p, axis=axis, keepdims=keepdims)
+    y = B.sqrt(total) if p == 2 else total ** (1 / p)
+
+    def dx(g):
+        B = backend_of(g)
+        top = B.reshape(total, shape=shape)
+        zero = B.equal(top, 0)
+        g = B.where(zero, 0.0, B.reshape(g, shape=shape) / B.where(zero, 1.0, top) ** (1 - 1 / p))
+        return g * x if p == 2 else g * (B.sign(x) * B.where(B.equal(x, 0), 1.0, B.absolute(x)) ** (p - 1))
+
+    return y, (dx,)
+
+
+@op(promote=None)
+def prod(x, *, axis=None, keepdims=False):
+    """y = the product of x along `axis` (None: of all);   dL/dx = g times the product of the others."""
+    shape, axis = x.shape, axis if axis is None else axis % x.ndim
+
+    def dx(g):
+        B, k = backend_of(g), axis or 0
+        a = B.reshape(x, shape=(-1,)) if axis is None else x
+        cut = (slice(None),) * k
+        one, back = B.ones_like(a[(*cut, slice(0, 1))]), B.flip(a, axis=k)
+        before, after = (
+            B.cumprod(B.concatenate([one, z[(*cut, slice(0, -1))]], axis=k), axis=k) if a.shape[k] else z
+            for z in (a, back)
+        )
+        g = B.reshape(g, shape=_kept(a.shape, k))
+        return B.reshape(g * (before * B.flip(after, axis=k)), shape=shape)
+
+    return backend_of(x).prod(x, axis=axis, keepdims=keepdims), (dx,)
+
+
+def _from_behind(x, axis):
+    """The sums of each element and all that follow it."""
+    B = backend_of(x)
+    return B.flip(B.cumsum(B.flip(x, axis=axis), axis=axis), axis=axis)
+
+
+@op(promote=None)
+def cumsum(x, *, axis):
+    """y_i = x_1 + ... + x_i along `axis`;   dL/dx_i = g_i + ... + g_n."""
+    return backend_of(x).cumsum(x, axis=axis), (lambda g: _from_behind(g, axis),)
+
+
+def _cumprod_definition(x, *, axis):
+    """Row i of a square holds x_1 ... x_i, and then ones."""
+    B = backend_of(x)
+    rows = B.swapaxes(x, axis1=axis, axis2=-1)
+    square = (*rows.shape, rows.shape[-1])
+    rows = B.broadcast_to(B.reshape(rows, shape=(*rows.shape[:-1], 1, -1)), shape=square)
+    ones = B.ones_like(rows)
+    below = B.less_equal(B.cumsum(ones, axis=-1), B.cumsum(ones, axis=-2))
+    return B.swapaxes(B.prod(B.where(below, rows, 1.0), axis=-1), axis1=axis, axis2=-1)
+
+
+@op(promote=None, composed=_cumprod_definition)
+def cumprod(x, *, axis):
+    """y_i = x_1 ... x_i along `axis`;   dL/dx_i = (g_i y_i + ... + g_n y_n) / x_i; see below for x_i = 0."""
+    y = backend_of(x).cumprod(x, axis=axis)
+
+    def dx(g):
+        B = backend_of(g)
+        zero = B.equal(x, 0)
+        met = B.cumsum(B.astype(zero, dtype=g.dtype), axis=axis)
+        first = B.logical_and(zero, B.equal(met, 1))  # only there is the product of the others not 0
+        others = B.cumprod(B.where(first, 1.0, x), axis=axis)
+        before = _from_behind(g * y, axis) / B.where(zero, 1.0, x)
+        return B.where(B.equal(met, 0), before, B.where(first, _from_behind(g * others, axis), 0.0))
+
+    return y, (dx,)
+
+
 def _to_extremes(x, y, axis):
     """dL/dx of a largest or smallest value: shared evenly by all the elements that equal it."""
     shape = _kept(x.shape, axis)

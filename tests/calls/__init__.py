@@ -3,5 +3,5 @@
 from . import functions, layers, losses, recurrent, tensors
 from .library import CALLS, Call, Library, numbers, whole
 from .nets import NETS
-from .printing import PRINTED
+from .printing import PRINTED, PRINTED_WITH
 from .training import OPTIMIZERS, trajectory

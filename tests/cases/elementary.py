@@ -157,6 +157,18 @@ for _name, _make, _forward in (
     ("sin", normal(2, 3), lambda x: np.exp(1j * x).imag),
     ("cos", normal(2, 3), lambda x: np.exp(1j * x).real),
     ("tanh", normal(2, 3), lambda x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)),
+    ("erf", normal(2, 3), np.vectorize(math.erf, otypes=[float])),
+    ("erfc", normal(2, 3), np.vectorize(math.erfc, otypes=[float])),
+    ("trunc", apart(2, 3), lambda x: np.array([int(v) for v in x.ravel()], float).reshape(x.shape)),
+    ("tan", between(-1, 1, 2, 3), lambda x: np.sin(x) / np.cos(x)),
+    ("arcsin", between(-0.8, 0.8, 2, 3), np.vectorize(math.asin, otypes=[float])),
+    ("arccos", between(-0.8, 0.8, 2, 3), np.vectorize(math.acos, otypes=[float])),
+    ("arctan", normal(2, 3), np.vectorize(math.atan, otypes=[float])),
+    ("sinh", normal(2, 3), lambda x: (np.exp(x) - np.exp(-x)) / 2),
+    ("cosh", normal(2, 3), lambda x: (np.exp(x) + np.exp(-x)) / 2),
+    ("arcsinh", normal(2, 3), lambda x: np.log(x + np.sqrt(x * x + 1))),
+    ("arccosh", between(1.5, 3, 2, 3), lambda x: np.log(x + np.sqrt(x * x - 1))),
+    ("arctanh", between(-0.8, 0.8, 2, 3), lambda x: np.log((1 + x) / (1 - x)) / 2),
     ("sigmoid", normal(2, 3), lambda x: 1 / (1 + np.exp(-x))),
     ("relu", apart(2, 3), lambda x: np.where(x > 0, x, 0.0)),
 ):
@@ -205,6 +217,10 @@ for _name, _a, _b, _forward in (
     ("minimum", apart, lambda *s: between(-0.02, 0.02, *s), lambda a, b: np.where(a < b, a, b)),
     ("floor_divide", apart, lambda *s: between(0.9, 1.0, *s), lambda a, b: np.floor(a / b)),
     ("remainder", apart, lambda *s: between(0.9, 1.0, *s), lambda a, b: a - b * np.floor(a / b)),
+    ("fmod", apart, lambda *s: between(0.9, 1.0, *s), lambda a, b: a - b * np.trunc(a / b)),
+    ("hypot", normal, lambda *s: between(0.5, 2, *s), lambda a, b: np.sqrt(a * a + b * b)),
+    ("arctan2", normal, lambda *s: between(0.5, 2, *s), lambda a, b: np.angle(b + 1j * a)),
+    ("logaddexp", normal, normal, lambda a, b: np.log(np.exp(a) + np.exp(b))),
 ):
     for _label, _left, _right in _PAIRS:
         case(_name, [_a(*_left), _b(*_right)], lambda a, b, f=_forward: np.asarray(f(a, b)), _label)
@@ -229,6 +245,18 @@ for _name, _forward in (
 ):
     case(_name, [values([[1.0, 2.0, 0.0]]), values([[0.0], [2.0]])], _forward, fixed=(0, 1))
     case(_name, [values([0, 1, 2]), 1], _forward, "integers and a number")
+for _name, _forward in (
+    ("bitwise_and", lambda a, b: a - np.where(b % 2 == 0, a % 2, 0) - np.where(b // 2 % 2 == 0, a // 2 % 2 * 2, 0)),
+    ("bitwise_or", lambda a, b: a + np.where(a % 2 == 0, b % 2, 0) + np.where(a // 2 % 2 == 0, b // 2 % 2 * 2, 0)),
+    ("bitwise_xor", lambda a, b: (a + b) % 2 + (a // 2 + b // 2) % 2 * 2),
+    ("left_shift", lambda a, b: a * 2**b),
+    ("right_shift", lambda a, b: a // 2**b),
+):
+    case(_name, [values([[0, 1, 2, 3]]), values([[0], [1], [2], [3]])], _forward)
+    case(_name, [values([0, 1, 2, 3]), 3], _forward, "a number")
+case("bitwise_and", [mask(4), mask(4)], lambda a, b: a * b, "bools")
+case("invert", [values([0, 1, -5])], lambda x: -1 - x)
+case("invert", [mask(3)], lambda x: x == 0, "bools")
 case("logical_not", [values([0.0, 2.0, -1.0])], lambda x: np.array([True, False, False]), fixed=(0,))
 case("isfinite", [values([0.0, np.inf, -np.inf, np.nan])], lambda x: np.array([True, False, False, False]), fixed=(0,))
 case("isnan", [values([0.0, np.inf, -np.inf, np.nan])], lambda x: np.array([False, False, False, True]), fixed=(0,))
@@ -262,6 +290,14 @@ for _axis, _keep in itertools.product((None, 1, -1, (0, 2)), (False, True)):
     case("min", [apart(2, 3, 4)], lambda x, **how: np.asarray(-np.max(-x, **how)), _label, **_how)
     case("any", [mask(2, 3, 4)], lambda x, **how: np.asarray(np.sum(x, **how) > 0), _label, **_how)
     case("all", [mask(2, 3, 4)], lambda x, **how: np.asarray(np.sum(~x, **how) == 0), _label, **_how)
+    for _p in (1, 2, 2.5, 0.5):
+
+        def _norm(x, p, **how):
+            return np.sum(np.abs(x) ** p, **how) ** (1 / p)
+
+        case("norm", [apart(2, 3, 4)], lambda x, **how: np.asarray(_norm(x, **how)), f"{_p}, {_label}", p=_p, **_how)
+    if _axis is None or isinstance(_axis, int):
+        case("prod", [normal(2, 3, 4)], lambda x, **how: np.asarray(np.multiply.reduce(x, **how)), _label, **_how)
     if _axis is not None:
 
         def _logsumexp(x, axis, keepdims):
@@ -271,6 +307,27 @@ for _axis, _keep in itertools.product((None, 1, -1, (0, 2)), (False, True)):
     if not isinstance(_axis, tuple):
         case("argmax", [apart(2, 3, 4)], lambda x, **h: np.asarray(np.argmin(-x, **h)), _label, fixed=(0,), **_how)
         case("argmin", [apart(2, 3, 4)], lambda x, **h: np.asarray(np.argmax(-x, **h)), _label, fixed=(0,), **_how)
+
+
+def running(x, axis, step):
+    """Along the axis one value after the other."""
+    rows = [np.moveaxis(x, axis, 0)[0]] if x.shape[axis] else []
+    for row in np.moveaxis(x, axis, 0)[1:]:
+        rows.append(step(rows[-1], row))
+    return np.moveaxis(np.array(rows).reshape(np.moveaxis(x, axis, 0).shape), 0, axis)
+
+
+for _axis in (0, 1, -1):
+    case("cumsum", [normal(2, 3, 4)], lambda x, axis: running(x, axis, np.add), f"axis {_axis}", axis=_axis)
+    case("cumprod", [normal(2, 3, 4)], lambda x, axis: running(x, axis, np.multiply), f"axis {_axis}", axis=_axis)
+case("cumsum", [normal(2, 0)], lambda x, axis: x, "empty", axis=1)
+case("cumprod", [normal(2, 0)], lambda x, axis: x, "empty", axis=1)
+case("cumprod", [values([2.0])], lambda x, axis: x, "one", axis=0)
+_ZEROS = values([[0.0, 1.0, 2.0], [3.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.5, -2.0, 0.0]])
+case("prod", [_ZEROS], lambda x, axis: np.array([x[0, 0] * 2, 0.0, 0.0, x[3, 2]]), "zeros", axis=1)
+case("cumprod", [_ZEROS], lambda x, axis: running(x, 1, np.multiply), "zeros", axis=1)
+case("norm", [values([[3.0, -4.0]])], lambda x, p: np.array(5.0), "one", p=2)
+
 for _ddof in (1, 2):
     case("var", [normal(2, 3, 4)], _var, f"ddof {_ddof}", axis=(0, 2), keepdims=False, ddof=_ddof)
     case(

@@ -21,7 +21,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from calls import CALLS, NETS, OPTIMIZERS, PRINTED, Library, numbers, trajectory  # noqa: E402
+from calls import CALLS, NETS, OPTIMIZERS, PRINTED, PRINTED_WITH, Library, numbers, trajectory  # noqa: E402
 from layers import LAYERS, run_layer  # noqa: E402
 
 DTYPES = "float16 float32 float64 uint8 int8 int16 int32 int64 bool".split()
@@ -152,6 +152,10 @@ def make_promotion() -> None:
 
 def make_printed() -> None:
     texts = {name: repr(torch.from_numpy(np.array(array))) for name, array in PRINTED.items()}
+    for name, (options, array) in PRINTED_WITH.items():
+        torch.set_printoptions(**options)
+        texts[f"with {name}"] = repr(torch.from_numpy(np.array(array)))
+        torch.set_printoptions(profile="default")
     texts["requires grad"] = repr(torch.ones(2, requires_grad=True))
     np.savez_compressed(HERE / "printed.npz", texts=np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8))
     print(f"printed.npz: {(HERE / 'printed.npz').stat().st_size} bytes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.machinery
+import math
 import types
 from collections.abc import Callable
 
@@ -276,6 +277,20 @@ def rsqrt(x):
     return wrap(np.reciprocal(result))
 
 
+def _special(name: str) -> Callable:
+    """A function of `cupyx.scipy.special`, in the dtype of what it is given, at least float32."""
+    function = np.vectorize(getattr(math, name), otypes=[np.float64])
+
+    def call(x):
+        if type(x) is not ndarray:
+            raise TypeError(f"cupyx.scipy.special.{name}(): Unsupported type {type(x)}")
+        result = function(bare(x)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
+        launched(name)
+        return wrap(result)
+
+    return call
+
+
 devices.MemoryPool.array_type = ndarray
 _pool, _pinned_pool = devices.MemoryPool(), devices.PinnedMemoryPool()
 
@@ -311,6 +326,8 @@ random = Namespace(
     default_rng=Generator,
 )
 linalg = Namespace("cupy.linalg", _make_linalg)
+special = Namespace("cupyx.scipy.special", erf=_special("erf"), erfc=_special("erfc"))
+scipy = Namespace("cupyx.scipy", special=special)
 stride_tricks = Namespace("cupy.lib.stride_tricks", _make_strides)
 lib = Namespace("cupy.lib", stride_tricks=stride_tricks)
 
@@ -349,6 +366,7 @@ cupyx = Namespace(
     empty_pinned=_pinned(np.empty),
     zeros_pinned=_pinned(np.zeros),
     rsqrt=rsqrt,
+    scipy=scipy,
 )
 modules.update({"numpy": cupy, "numpy.linalg": linalg, "numpy.lib.stride_tricks": stride_tricks})
-MODULES = {m.__name__: m for m in (cupy, cupyx, cuda, runtime, random, linalg, lib, stride_tricks)}
+MODULES = {m.__name__: m for m in (cupy, cupyx, cuda, runtime, random, linalg, lib, stride_tricks, scipy, special)}

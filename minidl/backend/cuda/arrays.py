@@ -9,6 +9,7 @@ from .. import random as host_random
 
 try:
     import cupy
+    from cupyx.scipy import special
 except ImportError as error:
     raise RuntimeError(
         "device 'cuda': CuPy is not installed; install the extra that fits your CUDA driver: "
@@ -104,6 +105,25 @@ def index_add(g, index, shape):
     else:
         y[index] = g
     return y
+
+
+def running_max(x, axis):
+    """The largest value so far along `axis`, by steps of 1, 2, 4 ... (CuPy accumulates only sums and products)."""
+    y, step = cupy.moveaxis(x, axis, 0).copy(), 1
+    while step < len(y):
+        y[step:] = cupy.maximum(y[step:], y[:-step])
+        step *= 2
+    return cupy.moveaxis(y, 0, axis)
+
+
+def erf(x):
+    """(2 / sqrt pi) times the integral of exp(-t^2) from 0 to x."""
+    return special.erf(x)
+
+
+def erfc(x):
+    """1 - erf(x), as exact far out as near 0."""
+    return special.erfc(x)
 
 
 def dropout_mask(shape, p: float, key: tuple[int, int]):

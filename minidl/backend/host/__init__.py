@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import Backend, shared
-from . import arrays, conv, loss, norm, pool
+from . import arrays, conv, loss, norm, pool, recurrent, special
 from .arrays import check
 
-BACKEND = Backend("cpu", np.ndarray, np, (shared, arrays, conv, loss, norm, pool))
+BACKEND = Backend("cpu", np.ndarray, np, (shared, arrays, conv, loss, norm, pool, recurrent, special))

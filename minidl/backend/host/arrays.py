@@ -89,7 +89,10 @@ def check_index(index, size: int, where: str) -> None:
     """Raise IndexError unless every entry of the integer array `index` lies in [0, size)."""
     if index.size and not ((low := index.min()) >= 0 and (high := index.max()) < size):
         bad = low if low < 0 else high
-        raise IndexError(f"{where}: index {int(bad)} is out of range for size {size} (expected 0 <= index < {size})")
+        place = tuple([int(i) for i in np.argwhere(index == bad)[0]])
+        raise IndexError(
+            f"{where}: index {int(bad)} is out of range for size {size} (expected 0 <= index < {size}), at {place}"
+        )
 
 
 def _flat(index, axis: int, size: int):
@@ -136,3 +139,8 @@ def index_add(g, index, shape):
     else:
         np.add.at(y, index, g)
     return y
+
+
+def running_max(x, axis):
+    """The largest value so far along `axis`."""
+    return np.maximum.accumulate(x, axis=axis)

@@ -1,4 +1,4 @@
-"""Batch normalisation on the CPU: the sums by dot products, the rest in place."""
+"""Normalisation on the CPU: the sums by dot products, the rest in place."""
 
 from __future__ import annotations
 
@@ -40,3 +40,39 @@ def batch_norm_grad(g, x, weight, mean, inv):
     dx -= sum_g / m
     dx *= inv if weight is None else weight[:, None] * inv
     return dx.reshape(x.shape), sum_gx[:, 0], sum_g[:, 0]
+
+
+def _dot(a, b, axis):
+    """The sum of a b over the last axes, which are kept with size 1."""
+    lead = a.shape[: a.ndim - len(axis)]
+    return np.vecdot(a.reshape(*lead, -1), b.reshape(*lead, -1)).reshape(*lead, *(1,) * len(axis))
+
+
+def layer_norm(x, weight, bias, *, axis, eps, center=True):
+    """y, and mean, variance and 1 / sqrt(variance + eps) over the last axes; see ops/norm.py."""
+    m = math.prod([x.shape[a] for a in axis])
+    mean = np.add.reduce(x, axis=axis, keepdims=True) / m if center else None
+    y = x - mean if center else x
+    var = _dot(y, y, axis) / m
+    inv = 1.0 / np.sqrt(var + eps)
+    y = np.multiply(y, inv, out=y if center else None)
+    if weight is not None:
+        y *= weight
+    if bias is not None:
+        y += bias
+    return y, mean if center else np.zeros_like(var), var, inv
+
+
+def layer_norm_grad(g, x, weight, mean, inv, *, axis, center=True):
+    """The gradients of x and, element by element, of weight and bias; see ops/norm.py."""
+    m = math.prod([x.shape[a] for a in axis])
+    xh = x - mean if center else x * inv
+    if center:
+        xh *= inv
+    gx, dw = (g, None) if weight is None else (g * weight, g * xh)
+    xh *= _dot(gx, xh, axis) / -m
+    xh += gx
+    if center:
+        xh -= np.add.reduce(gx, axis=axis, keepdims=True) / m
+    xh *= inv
+    return xh, dw, g

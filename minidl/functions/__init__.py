@@ -1,0 +1,23 @@
+"""The public face: PyTorch's functions, each a few lines over the ops; `methods.py` attaches them to Tensor too.
+
+Here live PyTorch's signatures (`x.sum(1)`, `cat(xs, 1)`, `input=`, `dim=` or `axis=`); the ops have NumPy's.
+"""
+
+from __future__ import annotations
+
+from .. import creation
+from ..creation import *
+from ..creation import _size  # noqa: F401
+from ..formatting import set_printoptions
+from . import elementwise, index, linalg, order, reduce, shape, types
+from .elementwise import *
+from .index import *
+from .linalg import *
+from .order import *
+from .reduce import *
+from .shape import *
+from .types import *
+
+__all__ = ["set_printoptions"]
+for _part in (creation, elementwise, index, linalg, order, reduce, shape, types):
+    __all__ += _part.__all__
