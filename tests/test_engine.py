@@ -19,7 +19,7 @@ from minidl.nn import functional as F
 
 def _captured(node):
     """The arrays that the vjps of a node hold."""
-    from minidl.guards import _captured as captured
+    from minidl.guards import captured
 
     vjps = node.vjps if isinstance(node.vjps, tuple) else (node.vjps,)
     return [a for f in vjps if f is not None for a in captured(f, set())]

@@ -153,6 +153,13 @@ KERNELS = {
         lambda r: (_large(r, 1000, 33) - 2, None, _large(r, 33)),
         lambda r: (_large(r, 16, 5, 1000), _large(r, 5), None),
     ],
+    "layer_norm": [
+        lambda r: (_large(r, 30, 70, 128) * 3 + 5, _large(r, 128), _large(r, 128), (2,), True),
+        lambda r: (_large(r, 30, 70, 128), _large(r, 128), None, (2,), False),
+        lambda r: (_large(r, 16, 4, 5, 300) - 2, _large(r, 1, 4, 5, 1), _large(r, 1, 4, 5, 1), (2, 3), True),
+        lambda r: (_large(r, 33, 6, 17, 18)[:, ::2], None, None, (2, 3), True),
+        lambda r: (_large(r, 1000, 30).T, None, _large(r, 1000), (1,), False),
+    ],
     "cross_entropy": [
         lambda r: (_large(r, 1000, 10) * 20, r.integers(0, 10, size=(1000, 1))),
         lambda r: (_large(r, 8, 21, 17, 16), r.integers(0, 21, size=(8, 1, 17, 16))),
@@ -163,6 +170,10 @@ KERNELS["linear"] = [
     lambda r: (_large(r, 7, 9, 33), _large(r, 10, 33), None),
     lambda r: (_large(r, 20), _large(r, 3, 20), _large(r, 3)),
     lambda r: (_large(r, 30, 200)[:, ::2], _large(r, 100, 40).T, _large(r, 40)),
+]
+KERNELS["sigmoid"] = [
+    lambda r: (_large(r, 32, 512)[:, 128:256] * 10,),
+    lambda r: (np.array([-np.inf, -200.0, -88.8, -0.0, 0.0, 88.8, 200.0, np.inf], dtype=np.float32),),
 ]
 _AROUND = ((0, 0),) * 4
 
@@ -199,6 +210,10 @@ def _compare_linear(both, rng, x, w, b):
     both("linear", x, w, b)
 
 
+def _compare_sigmoid(both, rng, x):
+    both("sigmoid", x, tolerance=1e-6)
+
+
 def _compare_max_pool2d(both, rng, x, kernel, stride, dilation, width, out):
     how = {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width}
     y, place = both("max_pool2d", x, out=out, tolerance=0.0, **how)
@@ -214,6 +229,17 @@ def _compare_window_sum(both, rng, x, kernel, stride, width, out):
 def _compare_batch_norm(both, rng, x, weight, bias):
     _, mean, _, inv = both("batch_norm", x, weight, bias, eps=1e-5)
     both("batch_norm_grad", _large(rng, *x.shape), x, weight, mean, inv, tolerance=1e-4)
+
+
+def _compare_layer_norm(both, rng, x, weight, bias, axis, center):
+    how = {"axis": axis, "center": center}
+    _, mean, _, inv = both("layer_norm", x, weight, bias, eps=1e-5, **how)
+    g = _large(rng, *x.shape)
+    dx, dw, db = get_backend("cpu").layer_norm_grad(g, x, weight, mean, inv, **how)
+    want = DEFINITIONS["layer_norm_grad"](g, x, weight, mean, inv, **how)
+    assert (dw is None) == (want[1] is None) == (weight is None)
+    _same(tuple(a for a in (dx, dw, db) if a is not None), tuple(a for a in want if a is not None), 1e-4)
+    both.called.add("layer_norm_grad")
 
 
 def _compare_cross_entropy(both, rng, z, t):

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import functions as F
 from ..tensor import Tensor
+
+
+def ints(value, count: int, name: str, where: str, low: int = 1) -> tuple[int, ...]:
+    """An int, or `count` of them (at most four), as `count`; each at least `low`."""
+    given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    given = given * count if len(given) == 1 else given
+    if len(given) != count or any(not isinstance(v, (int, np.integer)) or isinstance(v, bool) for v in given):
+        several = f" or {('two', 'three', 'four')[count - 2]} ints" if count > 1 else ""
+        raise TypeError(f"{where}: {name} must be an int{several}, got {value!r}")
+    if min(given) < low:
+        raise ValueError(f"{where}: {name} must be at least {low}, got {value!r}")
+    return tuple([int(v) for v in given])
 
 
 def pair(value, name: str, where: str, low: int = 1) -> tuple[int, int]:
     """An int, or two, as two; each at least `low`."""
-    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    both = both * 2 if len(both) == 1 else both
-    if len(both) != 2 or any(not isinstance(v, (int, np.integer)) or isinstance(v, bool) for v in both):
-        raise TypeError(f"{where}: {name} must be an int or two ints, got {value!r}")
-    if min(both) < low:
-        raise ValueError(f"{where}: {name} must be at least {low}, got {value!r}")
-    return int(both[0]), int(both[1])
+    first, second = ints(value, 2, name, where, low)
+    return first, second
+
+
+def number(value, name: str, where: str):
+    """value, which must be an int or a float."""
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        raise TypeError(f"{where}: {name} must be a number, got {value!r}")
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def probability(p, where: str):
+    """p, which must be a number between 0 and 1."""
+    if not 0 <= number(p, "p", where) <= 1:
+        raise ValueError(f"{where}: p must be between 0 and 1, got {p}")
+    return p
 
 
 def positive(where: str, **values) -> None:
@@ -47,3 +69,20 @@ def same_dtype(x, weight, where: str) -> None:
         raise TypeError(
             f"{where}: input is {x.dtype}, weight is {weight.dtype}; cast one, as in input.to(weight.dtype)"
         )
+
+
+def images(x: Tensor, where: str) -> tuple[Tensor, bool]:
+    """x as (N, C, H, W), and whether it came as one image (C, H, W)."""
+    if a_tensor(x, where).array.ndim == 4:
+        return x, False
+    if x.array.ndim != 3:
+        raise ValueError(f"{where}: expected input (N, C, H, W) or (C, H, W), got {tuple(x.shape)}")
+    return F.unsqueeze(x, 0), True
+
+
+def lines(x: Tensor, where: str) -> tuple[Tensor, bool]:
+    """x (N, C, L) as images of one row (N, C, 1, L), and whether it came as one line (C, L)."""
+    if a_tensor(x, where).array.ndim not in (2, 3):
+        raise ValueError(f"{where}: expected input (N, C, L) or (C, L), got {tuple(x.shape)}")
+    single = x.array.ndim == 2
+    return F.unsqueeze(F.unsqueeze(x, 0) if single else x, 2), single

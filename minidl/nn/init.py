@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import warnings
 from statistics import NormalDist
 
 import numpy as np
@@ -10,6 +12,13 @@ import numpy as np
 from ..backend import backend_of
 from ..backend.random import Generator, default_generator
 from ..tensor import Tensor
+from .checks import a_tensor, floating, number
+
+__all__ = """
+    calculate_gain uniform_ normal_ trunc_normal_ constant_ ones_ zeros_ eye_ dirac_ xavier_uniform_ xavier_normal_
+    kaiming_uniform_ kaiming_normal_ orthogonal_ sparse_
+    uniform normal constant eye dirac xavier_uniform xavier_normal kaiming_uniform kaiming_normal orthogonal sparse
+""".split()
 
 
 def _write(tensor: Tensor, array: np.ndarray) -> Tensor:
@@ -18,7 +27,9 @@ def _write(tensor: Tensor, array: np.ndarray) -> Tensor:
     return tensor
 
 
-def _generator(generator: Generator | None) -> Generator:
+def _generator(generator: Generator | None, where: str) -> Generator:
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(f"{where}: generator must be a Generator or None, got {type(generator).__name__}")
     return default_generator() if generator is None else generator
 
 
@@ -46,17 +57,21 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers uniform in [a, b)."""
-    if a > b:
+    floating(tensor, "uniform_", "tensor")
+    if not number(a, "a", "uniform_") <= number(b, "b", "uniform_"):
         raise ValueError(f"uniform_: a must be at most b, got a={a}, b={b}")
-    u = _generator(generator).uniform(tensor.array.shape, tensor.array.dtype)
+    u = _generator(generator, "uniform_").uniform(tensor.array.shape, tensor.array.dtype)
     return _write(tensor, u * (b - a) + a)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal numbers."""
-    if std < 0:
+    floating(tensor, "normal_", "tensor")
+    mean = number(mean, "mean", "normal_")
+    if not number(std, "std", "normal_") >= 0:
         raise ValueError(f"normal_: std must not be negative, got {std}")
-    return _write(tensor, _generator(generator).normal(tensor.array.shape, tensor.array.dtype) * std + mean)
+    x = _generator(generator, "normal_").normal(tensor.array.shape, tensor.array.dtype)
+    return _write(tensor, x * std + mean)
 
 
 def trunc_normal_(
@@ -67,24 +82,31 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal numbers given that they lie in [a, b] (values, not multiples of std)."""
-    if std <= 0 or a >= b:
-        raise ValueError(f"trunc_normal_: expected std > 0 and a < b, got std={std}, a={a}, b={b}")
-    generator, n, law = _generator(generator), tensor.array.size, NormalDist(mean, std)
-    low, high = law.cdf(a), law.cdf(b)
+    """Normal numbers given that they lie in [a, b] (values, not multiples of std); exact however far that is."""
+    where = "trunc_normal_"
+    floating(tensor, where, "tensor")
+    mean, std, a, b = (number(v, n, where) for n, v in (("mean", mean), ("std", std), ("a", a), ("b", b)))
+    if not (std > 0 and a < b):
+        raise ValueError(f"{where}: expected std > 0 and a < b, got std={std}, a={a}, b={b}")
+    generator, n = _generator(generator, where), tensor.array.size
+    # to the right of the mean probabilities are close to 1, where they are not exact: then the mirror image is drawn
+    sign = -1.0 if a > mean else 1.0
+    mean, a, b = (mean, a, b) if sign > 0 else (-mean, -b, -a)
+    low, high = (0.5 * math.erfc((mean - v) / (std * math.sqrt(2.0))) for v in (a, b))
     if high - low > 0.2:  # drawing again what falls outside is quick
         x = generator.normal((n,), "float64") * std + mean
         while (outside := np.flatnonzero((x < a) | (x > b))).size:
             x[outside] = generator.normal(outside.shape, "float64") * std + mean
     else:
         u = np.clip(low + (high - low) * generator.uniform((n,), "float64"), 1e-300, 1 - 1e-16)
+        law = NormalDist(mean, std)
         x = np.clip(np.array([law.inv_cdf(v) for v in u.tolist()]), a, b)
-    return _write(tensor, x.reshape(tensor.array.shape))
+    return _write(tensor, (sign * x).reshape(tensor.array.shape))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """One value everywhere."""
-    tensor.write(val)
+    a_tensor(tensor, "constant_", "tensor").write(number(val, "val", "constant_"))
     return tensor
 
 
@@ -100,14 +122,14 @@ def zeros_(tensor: Tensor) -> Tensor:
 
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix."""
-    if tensor.array.ndim != 2:
+    if a_tensor(tensor, "eye_", "tensor").array.ndim != 2:
         raise ValueError(f"eye_: expected 2 dimensions, got {tuple(tensor.shape)}")
     return _write(tensor, np.eye(*tensor.array.shape))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution weight (F, C, ...) that copies its input channels to its output channels, in each group."""
-    shape = tensor.array.shape
+    shape = a_tensor(tensor, "dirac_", "tensor").array.shape
     if not 3 <= len(shape) <= 5:
         raise ValueError(f"dirac_: expected 3, 4 or 5 dimensions, got {tuple(shape)}")
     if groups < 1 or shape[0] % groups:
@@ -121,11 +143,16 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 def _fans(tensor: Tensor, where: str) -> tuple[int, int]:
     """How many inputs each output of a weight (out, in, ...) has, and how many outputs each input."""
-    shape = tensor.array.shape
+    shape = a_tensor(tensor, where, "tensor").array.shape
     if len(shape) < 2:
         raise ValueError(f"{where}: fan in and fan out need at least 2 dimensions, got {tuple(shape)}")
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
+
+
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """PyTorch's name for `_fans`, which models that fill their own weights use."""
+    return _fans(tensor, "_calculate_fan_in_and_fan_out")
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
@@ -140,9 +167,12 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
 
 
 def _kaiming_std(tensor, a, mode, nonlinearity, where) -> float:
+    mode = mode.lower() if isinstance(mode, str) else mode
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"{where}: mode must be 'fan_in' or 'fan_out', got {mode!r}")
     fan = _fans(tensor, where)[mode == "fan_out"]
+    if tensor.array.size == 0:
+        warnings.warn(f"{where}: {tuple(tensor.shape)} has no elements to fill", UserWarning, stacklevel=3)
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 
@@ -171,13 +201,13 @@ def kaiming_normal_(
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """Orthonormal rows or columns (of the tensor as a matrix (shape[0], rest)), times gain (Saxe et al., 2013)."""
-    shape = tensor.array.shape
+    shape = floating(tensor, "orthogonal_", "tensor").array.shape
     if len(shape) < 2:
         raise ValueError(f"orthogonal_: expected at least 2 dimensions, got {tuple(shape)}")
     if tensor.array.size == 0:
         return tensor
     rows, columns = shape[0], math.prod(shape[1:])
-    flat = _generator(generator).normal((max(rows, columns), min(rows, columns)), "float64")
+    flat = _generator(generator, "orthogonal_").normal((max(rows, columns), min(rows, columns)), "float64")
     q, r = np.linalg.qr(flat)
     q = q * np.sign(np.diagonal(r))  # makes the distribution uniform over the orthogonal matrices
     return _write(tensor, (q.T if rows < columns else q).reshape(shape) * gain)
@@ -185,10 +215,32 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """A matrix of normal numbers in which the fraction `sparsity` of each column is 0 (Martens, 2010)."""
-    if tensor.array.ndim != 2:
+    if floating(tensor, "sparse_", "tensor").array.ndim != 2:
         raise ValueError(f"sparse_: expected 2 dimensions, got {tuple(tensor.shape)}")
-    generator, (rows, columns) = _generator(generator), tensor.array.shape
+    if not (0 <= number(sparsity, "sparsity", "sparse_") <= 1 and number(std, "std", "sparse_") >= 0):
+        raise ValueError(f"sparse_: expected sparsity between 0 and 1 and std >= 0, got {sparsity} and {std}")
+    generator, (rows, columns) = _generator(generator, "sparse_"), tensor.array.shape
     y = generator.normal((rows, columns), "float64") * std
     for c in range(columns):
         y[generator.permutation(rows)[: math.ceil(sparsity * rows)], c] = 0
     return _write(tensor, y)
+
+
+# ------------------------------------------------------------------------------------------- PyTorch's first names
+def _deprecated(function):
+    """The function under its name without the underscore, which warns, as in PyTorch."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        warnings.warn(f"nn.init.{name[:-1]} is deprecated; use nn.init.{name}", FutureWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    call.__name__, call.__doc__ = name[:-1], f"`{name}` under its deprecated name."
+    return call
+
+
+uniform, normal, constant = _deprecated(uniform_), _deprecated(normal_), _deprecated(constant_)
+eye, dirac, sparse, orthogonal = _deprecated(eye_), _deprecated(dirac_), _deprecated(sparse_), _deprecated(orthogonal_)
+xavier_uniform, xavier_normal = _deprecated(xavier_uniform_), _deprecated(xavier_normal_)
+kaiming_uniform, kaiming_normal = _deprecated(kaiming_uniform_), _deprecated(kaiming_normal_)

@@ -91,3 +91,43 @@ class Flatten(Module):
     def extra_repr(self) -> str:
         """The two dimensions."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """One dimension as several: the opposite of Flatten. unflattened_size may hold one -1.
+
+    Shape: (..., D, ...) to (..., *unflattened_size, ...).
+
+    >>> Unflatten(1, (2, 3))(F.zeros(4, 6)).shape
+    minidl.Size([4, 2, 3])
+    """
+
+    def __init__(self, dim: int, unflattened_size) -> None:
+        super().__init__()
+        if isinstance(dim, str):
+            raise NotImplementedError("Unflatten: named dimensions are not supported")
+        if not isinstance(dim, int) or isinstance(dim, bool):
+            raise TypeError(f"Unflatten: dim must be an int, got {dim!r}")
+        sizes = tuple(unflattened_size) if isinstance(unflattened_size, (tuple, list)) else ()
+        if not sizes or not all(isinstance(n, int) and not isinstance(n, bool) for n in sizes):
+            raise TypeError(f"Unflatten: unflattened_size must be a tuple of ints, got {unflattened_size!r}")
+        self.dim, self.unflattened_size = dim, sizes
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input with this dimension as several."""
+        shape = tuple(input.array.shape)
+        if not -len(shape) <= self.dim < len(shape):
+            raise IndexError(f"Unflatten: dim {self.dim} is out of range for input {shape}")
+        dim, sizes = self.dim % len(shape), list(self.unflattened_size)
+        known = math.prod([n for n in sizes if n != -1])
+        if sizes.count(-1) == 1 and known > 0 and shape[dim] % known == 0:
+            sizes[sizes.index(-1)] = shape[dim] // known
+        if min(sizes) < 0 or math.prod(sizes) != shape[dim]:
+            raise ValueError(
+                f"Unflatten: dim {self.dim} of input {shape} cannot become {self.unflattened_size}: it has {shape[dim]}"
+            )
+        return F.reshape(input, (*shape[:dim], *sizes, *shape[dim + 1 :]))
+
+    def extra_repr(self) -> str:
+        """The dimension and its sizes."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -1,4 +1,4 @@
-"""Losses that deserve one op: cross-entropy and the squared error."""
+"""Losses that deserve one op: the cross-entropies, the squared error and its like."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 from ..backend import backend_of, definition
 from ..engine import op
+from .activation import _sigmoid
 from .reduce import log_softmax
 
 
@@ -74,3 +75,68 @@ def mse_loss(x, t, *, reduction):
     y = d * d
     dx = lambda g: d * _as_mean(2 * g, n, reduction)  # noqa: E731
     return y if reduction == "none" else _reduced(y, reduction), (dx, lambda g: -dx(g))
+
+
+@op
+def huber(d, *, delta):
+    """y = d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2);   dL/dd = g d, limited to [-delta, delta]."""
+    B = backend_of(d)
+    size = B.absolute(d)
+    near = B.minimum(size, delta)
+
+    def dd(g):
+        B = backend_of(g)
+        return g * B.maximum(B.minimum(d, delta), -delta)
+
+    return near * (size - near * 0.5), (dd,)
+
+
+_TINIEST = {2: 1e-4, 4: 1e-12, 8: 1e-12}  # for each size of a number in bytes the least x (1 - x) to divide by
+
+
+@op
+def binary_cross_entropy(x, t):
+    """y = -t log x - (1 - t) log(1 - x), each logarithm at least -100.
+
+    dL/dx = g (x - t) / (x (1 - x)), the denominator at least 1e-12;   dL/dt = g (log(1 - x) - log x).
+    """
+
+    def logs():
+        B = backend_of(x)
+        no, yes = B.equal(x, 0), B.equal(x, 1)  # their logarithms would be -inf, and give nan in second derivatives
+        log, log1m = B.log(B.where(no, 1.0, x)), B.log1p(-B.where(yes, 0.0, x))
+        return B.where(no, -100.0, B.maximum(log, -100.0)), B.where(yes, -100.0, B.maximum(log1m, -100.0))
+
+    def dx(g):
+        return g * (x - t) / backend_of(g).maximum(x * (1 - x), _TINIEST[x.dtype.itemsize])
+
+    def dt(g):
+        yes, no = logs()
+        return g * (no - yes)
+
+    yes, no = logs()
+    return -(t * yes + (1 - t) * no), (dx, dt)
+
+
+@op
+def binary_cross_entropy_with_logits(x, t, w):
+    """y = w t s(-x) + (1 - t) s(x), s(x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|);   w: the weight of t = 1.
+
+    dL/dx = g ((1 - t) sigmoid(x) - w t sigmoid(-x)),   dL/dt = g (w s(-x) - s(x)),   dL/dw = g t s(-x).
+    """
+
+    def parts():
+        B = backend_of(x)
+        small = B.log1p(B.exp(-B.absolute(x)))
+        return B.maximum(-x, 0.0) + small, B.maximum(x, 0.0) + small
+
+    def dt(g):
+        yes, no = parts()
+        return g * (w * yes - no)
+
+    def dx(g):
+        B = backend_of(x)
+        return g * ((1 - t) * _sigmoid(B, x) - w * t * _sigmoid(B, -x))
+
+    yes, no = parts()
+    return w * t * yes + (1 - t) * no, (dx, dt, lambda g: g * t * parts()[0])

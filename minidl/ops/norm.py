@@ -1,4 +1,4 @@
-"""Batch normalisation (Ioffe and Szegedy, 2015)."""
+"""Batch normalisation (Ioffe and Szegedy, 2015), and normalisation over any axes (Ba et al., 2016)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,58 @@ def _axes(x) -> tuple[int, ...]:
     return (0, *range(2, x.ndim))
 
 
+@definition("layer_norm")
+def plain_layer_norm(x, weight, bias, *, axis, eps, center=True):
+    """y, and mean (0 unless center), (biased) variance around it and 1 / sqrt(variance + eps) over the axes."""
+    B, m = backend_of(x), math.prod([x.shape[a] for a in axis])
+    mean = B.sum(x, axis=axis, keepdims=True) / m if center else None
+    d = x - mean if center else x
+    var = B.sum(d * d, axis=axis, keepdims=True) / m
+    inv = 1.0 / B.sqrt(var + eps)
+    if weight is None or weight.shape == inv.shape:
+        y = d * (inv if weight is None else inv * weight)
+    else:
+        y = d * inv * weight
+    return y if bias is None else y + bias, mean if center else B.zeros_like(var), var, inv
+
+
+@definition("layer_norm_grad")
+def plain_layer_norm_grad(g, x, weight, mean, inv, *, axis, center=True):
+    """The gradients of x and, element by element, of weight (None if there is none) and bias."""
+    B, m = backend_of(g), math.prod([x.shape[a] for a in axis])
+    xh = (x - mean if center else x) * inv
+    gx, dw = (g, None) if weight is None else (g * weight, g * xh)
+    dx = gx - xh * (B.sum(gx * xh, axis=axis, keepdims=True) / m)
+    return (dx - B.sum(gx, axis=axis, keepdims=True) / m if center else dx) * inv, dw, g
+
+
+def layer_norm_definition(x, weight, bias, *, axis, eps, center=True):
+    """The op by ops alone, for higher derivatives."""
+    return plain_layer_norm(x, weight, bias, axis=axis, eps=eps, center=center)[:3]
+
+
+@op(composed=layer_norm_definition)
+def layer_norm(x, weight, bias, *, axis, eps, center=True):
+    """y = weight (x - mean) / sqrt(var + eps) + bias, with mean and (biased) variance over the axes of each sample.
+
+    The second and third output are this mean and this variance; center=False: with the mean taken to be 0 (RMS norm).
+    weight and bias broadcast against x. With xh = (x - mean) / sqrt(var + eps), h = g weight, averages over the axes:
+    dL/dx = (h - average h - xh average(h xh)) / sqrt(var + eps),   dL/dweight = sum g xh,   dL/dbias = sum g.
+    """
+    y, mean, var, inv = backend_of(x).layer_norm(x, weight, bias, axis=axis, eps=eps, center=center)
+
+    def joint(g, _mean, _var, *, needs):
+        return backend_of(g).layer_norm_grad(g, x, weight, mean, inv, axis=axis, center=center)
+
+    return (y, Aux(mean), Aux(var)), joint
+
+
 @definition("batch_norm")
 def plain_batch_norm(x, weight, bias, *, eps):
     """y, and mean, (biased) variance and 1 / sqrt(variance + eps) of each channel."""
-    B, axes, m = backend_of(x), _axes(x), math.prod(x.shape) // x.shape[1]
-    mean = B.sum(x, axis=axes, keepdims=True) / m
-    d = x - mean
-    var = B.sum(d * d, axis=axes, keepdims=True) / m
-    inv = 1.0 / B.sqrt(var + eps)
-    scale = inv if weight is None else _per_channel(weight, x.ndim) * inv
-    y = _affine(d, scale, None if bias is None else _per_channel(bias, x.ndim))
-    return y, *[B.reshape(v, shape=(-1,)) for v in (mean, var, inv)]
+    weight, bias = [None if v is None else _per_channel(v, x.ndim) for v in (weight, bias)]
+    y, *found = plain_layer_norm(x, weight, bias, axis=_axes(x), eps=eps)
+    return y, *[backend_of(x).reshape(v, shape=(-1,)) for v in found]
 
 
 @definition("batch_norm_grad")

@@ -26,6 +26,7 @@ def cases(T):
         images = T.randn(4, 8, n // 8 + 4, n // 8 + 4, requires_grad=True)
         kernel = T.randn(8, 8, 3, 3, requires_grad=True)
         gamma, beta = T.ones(8, requires_grad=True), T.zeros(8, requires_grad=True)
+        sequence, lstm, gru = T.randn(16, 8, n), T.nn.LSTM(n, n), T.nn.GRU(n, n)
         batch = {
             "add": lambda a=a, b=b: a + b,
             "add row": lambda a=a, row=row: a + row,
@@ -75,6 +76,9 @@ def cases(T):
             "dropout": lambda a=a: F.dropout(a, 0.5),
             "cross_entropy": lambda a=a, t=target: F.cross_entropy(a, t),
             "mse_loss": lambda a=a, b=b: F.mse_loss(a, b),
+            "embedding": lambda index=index, a=a: F.embedding(index, a),
+            "lstm": lambda x=sequence, layer=lstm: layer(x)[0],
+            "gru": lambda x=sequence, layer=gru: layer(x)[0],
         }
         found.update({f"{name} ({n})": run for name, run in batch.items()})
     return found

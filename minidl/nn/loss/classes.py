@@ -1,4 +1,4 @@
-"""The losses, each as a function (PyTorch's `nn.functional`) and as a layer that holds the function's options."""
+"""Losses of a prediction of classes: cross-entropy with all its options, and margins between the classes' scores."""
 
 from __future__ import annotations
 
@@ -6,80 +6,20 @@ import math
 
 import numpy as np
 
-from .. import functions as F
-from ..backend import backend_of
-from ..ops import elementwise as E
-from ..ops import loss as O
-from ..ops import reduce as R
-from ..ops import shape as S
-from ..tensor import Tensor, wrap
-from .checks import a_tensor, floating
-from .module import Module
+from ... import functions as F
+from ...backend import backend_of
+from ...ops import elementwise as E
+from ...ops import loss as O
+from ...ops import reduce as R
+from ...ops import shape as S
+from ...tensor import Tensor, wrap
+from ..checks import a_tensor, floating, number
+from .base import Loss, WeightedLoss, check_reduction, reduced, refuse_empty, same_shapes
 
 
-def check_reduction(where: str, reduction: str, size_average=None, reduce=None) -> str:
-    """The reduction, if it is one; PyTorch's two old arguments for it are refused."""
-    for name, value in (("size_average", size_average), ("reduce", reduce)):
-        if value is not None:
-            raise NotImplementedError(f"{where}: {name} is not supported; use reduction='mean', 'sum' or 'none'")
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{where}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-    return reduction
-
-
-def _reduced(x: Tensor, reduction: str) -> Tensor:
-    return F.mean(x) if reduction == "mean" else F.sum(x) if reduction == "sum" else x
-
-
-def _pairwise(where, input, target, reduction, size_average, reduce, weight) -> str:
-    """What the losses that compare two tensors of one shape check."""
-    reduction = check_reduction(where, reduction, size_average, reduce)
-    if a_tensor(input, where).array.shape != a_tensor(target, where, "target").array.shape:
-        raise ValueError(
-            f"{where}: input is {tuple(input.shape)}, target is {tuple(target.shape)}: the shapes must be the same "
-            "(nothing is broadcast); use reshape, or expand"
-        )
-    if weight is not None and a_tensor(weight, where, "weight").array.shape != input.array.shape:
-        raise ValueError(f"{where}: weight is {tuple(weight.shape)}, expected {tuple(input.shape)}, like the input")
-    if reduction == "mean":
-        _refuse_empty(where, input)
-    return reduction
-
-
-def _refuse_empty(where, input) -> None:
-    if input.array.size == 0:
-        raise ValueError(f"{where}: the batch is empty (input is {tuple(input.shape)}), it has no mean")
-
-
-def _weighted(terms, weight, reduction) -> Tensor:
-    if weight is None:
-        return _reduced(terms, reduction)
-    terms = terms * weight
-    return F.sum(terms) / F.sum(weight) if reduction == "mean" else _reduced(terms, reduction)
-
-
-def mse_loss(
-    input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", weight: Tensor | None = None
-) -> Tensor:
-    """(x - t)^2, its mean or sum; weight: for each element, and the mean is over the sum of the weights.
-
-    Shape: input and target the same (ValueError otherwise).
-    """
-    reduction = _pairwise("mse_loss", input, target, reduction, size_average, reduce, weight)
-    if weight is None:
-        return O.mse_loss(input, target, reduction=reduction)
-    return _weighted(O.mse_loss(input, target, reduction="none"), weight, reduction)
-
-
-def l1_loss(
-    input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", weight: Tensor | None = None
-) -> Tensor:
-    """|x - t|, its mean or sum; weight as in `mse_loss`.
-
-    Shape: input and target the same (ValueError otherwise).
-    """
-    reduction = _pairwise("l1_loss", input, target, reduction, size_average, reduce, weight)
-    return _weighted(E.absolute(E.subtract(input, target)), weight, reduction)
+def _check_weight(where, weight, classes) -> None:
+    if weight is not None and floating(weight, where, "weight").array.shape != (classes,):
+        raise ValueError(f"{where}: weight is {tuple(weight.shape)}, expected one number for each of {classes} classes")
 
 
 def _classes(where, input, target, weight) -> tuple[Tensor, Tensor]:
@@ -95,10 +35,7 @@ def _classes(where, input, target, weight) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"{where}: expected target {tuple(expected)} for input {tuple(shape)}, got {tuple(target.array.shape)}"
         )
-    if weight is not None and weight.array.shape != (shape[axis],):
-        raise ValueError(
-            f"{where}: weight is {tuple(weight.shape)}, expected one number for each of {shape[axis]} classes"
-        )
+    _check_weight(where, weight, shape[axis])
     if axis == 0:
         return F.unsqueeze(input, 0), F.unsqueeze(target, 0)
     return input, target
@@ -126,8 +63,9 @@ def _all_valid(where, target, classes, ignore_index) -> bool:
 def _row_weights(target, weight, ignore_index, dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Classes without ignored ones (0 in their place), the weight of each (0 if ignored), and which count."""
     B = backend_of(target.array)
-    counts = B.not_equal(target.array, ignore_index)
-    safe = B.where(counts, target.array, 0)
+    t = B.astype(target.array, "int64")  # `ignore_index` may lie outside a smaller type
+    counts = B.not_equal(t, ignore_index)
+    safe = B.where(counts, t, 0)
     w = B.astype(counts, dtype)
     if weight is not None:
         w = w * B.astype(weight.array, dtype)[safe]
@@ -140,7 +78,7 @@ def _over(terms, w) -> Tensor:
     total = B.sum(w.array)
     none = B.equal(total, 0)
     nan = B.astype(B.asarray(B.where(none, math.nan, 0.0)), total.dtype)
-    return F.sum(terms) * wrap(B.asarray(1.0 / (total + none))) + wrap(nan)
+    return F.sum(terms * wrap(B.asarray(1.0 / (total + none)))) + wrap(nan)  # in float16 the plain sum may overflow
 
 
 def nll_loss(
@@ -160,8 +98,7 @@ def nll_loss(
     reduction = check_reduction("nll_loss", reduction, size_average, reduce)
     single = floating(input, "nll_loss").array.ndim == 1
     x, t = _classes("nll_loss", input, a_tensor(target, "nll_loss", "target"), weight)
-    if reduction == "mean":
-        _refuse_empty("nll_loss", x)
+    refuse_empty("nll_loss", x, reduction)
     _all_valid("nll_loss", t, x.array.shape[1], ignore_index)
     loss = _nll(x, *_row_weights(t, weight, ignore_index, x.array.dtype), reduction)
     return F.squeeze(loss, 0) if single and reduction == "none" else loss
@@ -169,8 +106,12 @@ def nll_loss(
 
 def _nll(x, target, w, counts, reduction) -> Tensor:
     picked = S.take_along_axis(x, F.unsqueeze(target, 1), axis=1)
-    terms = E.where(counts, -F.squeeze(picked, 1) * w, 0.0)
-    return _over(terms, w) if reduction == "mean" else _reduced(terms, reduction)
+    return _counted(-F.squeeze(picked, 1) * w, w, counts, reduction)
+
+
+def _counted(terms, w, counts, reduction) -> Tensor:
+    terms = E.where(counts, terms, 0.0)
+    return _over(terms, w) if reduction == "mean" else reduced(terms, reduction)
 
 
 def cross_entropy(
@@ -200,11 +141,12 @@ def cross_entropy(
         raise ValueError(f"{where}: label_smoothing must be between 0 and 1, got {label_smoothing}")
     single = input.array.ndim == 1
     if target.array.dtype.kind == "f" and target.array.shape == input.array.shape and input.array.ndim:
+        if ignore_index >= 0:
+            raise ValueError(f"{where}: ignore_index={ignore_index} is not supported for probabilities as targets")
         loss = _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     else:
         x, t = _classes(where, input, target, weight)
-        if reduction == "mean":
-            _refuse_empty(where, x)
+        refuse_empty(where, x, reduction)
         valid = _all_valid(where, t, x.array.shape[1], ignore_index)
         if valid and weight is None and label_smoothing == 0:
             loss = O.cross_entropy(x, t, reduction=reduction)
@@ -219,61 +161,106 @@ def _per_class(weight, ndim) -> Tensor:
 
 
 def _weighted_cross_entropy(x, target, weight, ignore_index, reduction, smoothing) -> Tensor:
-    lp = R.log_softmax(x, axis=1)
     t, w, counts = _row_weights(target, weight, ignore_index, x.array.dtype)
-    loss = _nll(lp, t, w, counts, reduction)
     if smoothing == 0:
-        return loss
+        terms = O.cross_entropy(x, t, reduction="none")
+        return _counted(terms if weight is None else terms * w, w, counts, reduction)
+    lp = R.log_softmax(x, axis=1)
+    loss = _nll(lp, t, w, counts, reduction)
     spread = -F.sum(lp if weight is None else lp * _per_class(weight, x.array.ndim), 1) * counts
-    spread = _over(spread, w) if reduction == "mean" else _reduced(spread, reduction)
+    spread = _over(spread, w) if reduction == "mean" else reduced(spread, reduction)
     return loss * (1 - smoothing) + spread * (smoothing / x.array.shape[1])
 
 
 def _soft_cross_entropy(x, p, weight, reduction, smoothing) -> Tensor:
     axis = 1 if x.array.ndim > 1 else 0
     classes = x.array.shape[axis]
-    if reduction == "mean":
-        _refuse_empty("cross_entropy", x)
-    if weight is not None and weight.array.shape != (classes,):
-        raise ValueError(
-            f"cross_entropy: weight is {tuple(weight.shape)}, expected one number for each of {classes} classes"
-        )
+    refuse_empty("cross_entropy", x, reduction)
+    _check_weight("cross_entropy", weight, classes)
     if smoothing:
         p = p * (1 - smoothing) + smoothing / classes
     if weight is not None:
         p = p * (_per_class(weight, x.array.ndim) if axis else weight)
     terms = -F.sum(R.log_softmax(x, axis=axis) * p, axis)
-    return F.sum(terms) / terms.array.size if reduction == "mean" else _reduced(terms, reduction)
+    return F.sum(terms) / terms.array.size if reduction == "mean" else reduced(terms, reduction)
+
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average=None,
+    reduce=None,
+    reduction: str = "mean",
+) -> Tensor:
+    """(1/C) sum over the other classes c of weight[t] max(0, margin - x[t] + x[c])^p, p = 1 or 2.
+
+    Shape: input (N, C) of scores and target (N,) of classes, or (C,) and (). IndexError for a class out of range.
+    """
+    where = "multi_margin_loss"
+    reduction = check_reduction(where, reduction, size_average, reduce)
+    _check_power(where, p)
+    margin = number(margin, "margin", where)
+    single = floating(input, where).array.ndim == 1
+    x, t = _classes(where, input, a_tensor(target, where, "target"), weight)
+    if x.array.ndim != 2:
+        raise ValueError(f"{where}: expected input (N, C) or (C,), got {tuple(input.shape)}")
+    refuse_empty(where, x, reduction)
+    B, classes = backend_of(x.array), x.array.shape[1]
+    B.check_index(t.array, classes, where)
+    t = F.unsqueeze(t, 1)
+    z = E.relu(margin - S.take_along_axis(x, t, axis=1) + x)
+    z = E.where(wrap(B.not_equal(B.arange(classes), t.array)), z if p == 1 else z * z, 0.0)
+    terms = F.sum(z, 1) / classes
+    if weight is not None:
+        terms = terms * wrap(weight.array[t.array[:, 0]])
+    return reduced(F.squeeze(terms, 0) if single else terms, reduction)
+
+
+def _check_power(where: str, p) -> None:
+    if p not in (1, 2):
+        raise ValueError(f"{where}: p must be 1 or 2, got {p!r}")
+
+
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean"
+) -> Tensor:
+    """(1/C) sum over the classes t of a sample, and all others c, of max(0, 1 - x[t] + x[c]).
+
+    Shape: input and target (N, C) or (C,), the target's rows the classes of a sample, ended by -1 (what comes after it
+    does not count). IndexError for a class out of range.
+    """
+    where = "multilabel_margin_loss"
+    reduction = check_reduction(where, reduction, size_average, reduce)
+    floating(input, where)
+    same_shapes(where, input=input, target=target)
+    if target.array.dtype.kind != "i":
+        raise TypeError(f"{where}: the classes in target must be integers, got {target.dtype}; use target.long()")
+    if input.array.ndim not in (1, 2):
+        raise ValueError(f"{where}: expected input (N, C) or (C,), got {tuple(input.shape)}")
+    refuse_empty(where, input, reduction)
+    single, classes, B = input.array.ndim == 1, input.array.shape[-1], backend_of(input.array)
+    x, t = (F.unsqueeze(input, 0), target.array.reshape(1, -1)) if single else (input, target.array)
+    B.check_index(t + (t == -1), classes, where)
+    listed = B.equal(B.cumsum(B.astype(t < 0, "int64"), axis=1), 0)
+    t = B.where(listed, t, 0)
+    hits = B.equal(B.reshape(t, (*t.shape, 1)), B.arange(classes)) & B.reshape(listed, (*t.shape, 1))
+    others = B.reshape(~hits.any(axis=1), (len(t), 1, classes))
+    z = E.relu(1.0 - F.unsqueeze(S.take_along_axis(x, wrap(t), axis=1), 2) + F.unsqueeze(x, 1))
+    terms = F.sum(E.where(wrap(B.reshape(listed, (*t.shape, 1)) & others), z, 0.0), (1, 2)) / classes
+    return reduced(F.squeeze(terms, 0) if single else terms, reduction)
 
 
 # --------------------------------------------------------------------------------------------------------- layers
-class _Loss(Module):
-    function = staticmethod(mse_loss)
-
-    def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
-        super().__init__()
-        self.reduction = check_reduction(type(self).__name__, reduction, size_average, reduce)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of input against target."""
-        return self.function(input, target, reduction=self.reduction)
-
-
-class MSELoss(_Loss):
-    """(x - t)^2, its mean or sum. Shape: input and target the same; a scalar, or the same with reduction='none'."""
-
-
-class L1Loss(_Loss):
-    """|x - t|, its mean or sum. Shape: input and target the same; a scalar, or the same with reduction='none'."""
-
-    function = staticmethod(l1_loss)
-
-
-class NLLLoss(_Loss):
+class NLLLoss(WeightedLoss):
     """-weight[t] x[t] of log-probabilities x; see `nll_loss`.
 
     Shape: input (N, C, d1, ...), target (N, d1, ...) of classes.
     """
+
+    function, options = nll_loss, ("weight", "ignore_index")
 
     def __init__(
         self,
@@ -283,20 +270,17 @@ class NLLLoss(_Loss):
         reduce=None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of input against target."""
-        return nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
-
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(WeightedLoss):
     """-log softmax(x)[t], with class weights, label smoothing, probabilities as targets: see `cross_entropy`.
 
     Shape: input (N, C, d1, ...) of logits; target (N, d1, ...) of classes, or probabilities like the input.
     """
+
+    function, options = cross_entropy, ("weight", "ignore_index", "label_smoothing")
 
     def __init__(
         self,
@@ -307,19 +291,38 @@ class CrossEntropyLoss(_Loss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(f"CrossEntropyLoss: label_smoothing must be between 0 and 1, got {label_smoothing}")
-        self.register_buffer("weight", weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of input against target."""
-        return cross_entropy(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-        )
+
+class MultiMarginLoss(WeightedLoss):
+    """Scores of the other classes that come within a margin of the right one's; see `multi_margin_loss`.
+
+    Shape: input (N, C), target (N,) of classes.
+    """
+
+    function, options = multi_margin_loss, ("p", "margin", "weight")
+
+    def __init__(
+        self,
+        p: int = 1,
+        margin: float = 1.0,
+        weight: Tensor | None = None,
+        size_average=None,
+        reduce=None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(weight, size_average, reduce, reduction)
+        _check_power("MultiMarginLoss", p)
+        self.p, self.margin = p, margin
+
+
+class MultiLabelMarginLoss(Loss):
+    """Margins between the scores of a sample's classes and all others; see `multilabel_margin_loss`.
+
+    Shape: input and target (N, C), the rows of the target lists of classes ended by -1.
+    """
+
+    function = multilabel_margin_loss

@@ -1,0 +1,33 @@
+"""How far, and how far apart in direction, two batches of vectors are."""
+
+from __future__ import annotations
+
+from ..tensor import Tensor
+from . import functional
+from .checks import number
+from .module import Module
+
+
+class CosineSimilarity(Module):
+    """x1 . x2 / (max(||x1||, eps) max(||x2||, eps)) along `dim`. Shape: (..., D, ...) twice to (..., ...)."""
+
+    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.dim, self.eps = dim, number(eps, "eps", "CosineSimilarity")
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """The cosine of the angle between the two."""
+        return functional.cosine_similarity(x1, x2, self.dim, self.eps)
+
+
+class PairwiseDistance(Module):
+    """||x1 - x2 + eps||_p over the last dimension. Shape: (N, D) twice to (N), or (N, 1) with keepdim."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps = number(p, "p", "PairwiseDistance"), number(eps, "eps", "PairwiseDistance")
+        self.keepdim = keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """The distance of the two."""
+        return functional.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

@@ -1,0 +1,114 @@
+"""What all losses share: their reductions, the checks of their arguments, and the layer that holds their options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ... import functions as F
+from ...tensor import Tensor
+from ..checks import a_tensor, floating
+from ..module import Module
+
+
+def check_reduction(where: str, reduction: str, size_average=None, reduce=None, more: tuple[str, ...] = ()) -> str:
+    """The reduction, if it is one (or one of `more`); PyTorch's two old arguments for it are refused."""
+    for name, value in (("size_average", size_average), ("reduce", reduce)):
+        if value is not None:
+            raise NotImplementedError(f"{where}: {name} is not supported; use reduction='mean', 'sum' or 'none'")
+    if reduction not in ("mean", "sum", "none", *more):
+        names = ", ".join(repr(name) for name in (*more, "mean", "sum"))
+        raise ValueError(f"{where}: reduction must be {names} or 'none', got {reduction!r}")
+    return reduction
+
+
+def reduced(terms: Tensor, reduction: str) -> Tensor:
+    """The mean of the terms, their sum, or themselves."""
+    return F.mean(terms) if reduction == "mean" else F.sum(terms) if reduction == "sum" else terms
+
+
+def refuse_empty(where: str, input: Tensor, reduction: str) -> None:
+    """No mean of nothing."""
+    if reduction in ("mean", "batchmean") and input.array.size == 0:
+        raise ValueError(f"{where}: the batch is empty (input is {tuple(input.shape)}), it has no mean")
+
+
+def same_shapes(where: str, **tensors) -> None:
+    """Check that all are Tensors of the first one's shape: nothing is broadcast."""
+    (first, x), *others = tensors.items()
+    a_tensor(x, where, first)
+    for name, other in others:
+        if a_tensor(other, where, name).array.shape != x.array.shape:
+            raise ValueError(
+                f"{where}: {first} is {tuple(x.shape)}, {name} is {tuple(other.shape)}: the shapes must be the same "
+                "(nothing is broadcast); use reshape, or expand"
+            )
+
+
+def pairwise(where, input, target, reduction, size_average=None, reduce=None, more=()) -> str:
+    """What the losses that compare two tensors of one shape check; the reduction."""
+    reduction = check_reduction(where, reduction, size_average, reduce, more)
+    floating(input, where)
+    same_shapes(where, input=input, target=target)
+    refuse_empty(where, input, reduction)
+    return reduction
+
+
+def check_broadcasts(where: str, name: str, x, input: Tensor) -> None:
+    """Check that x is None or a Tensor that can be expanded to the input's shape."""
+    if x is None:
+        return
+    shape, given = input.array.shape, a_tensor(x, where, name).array.shape
+    pairs = zip(given[::-1], shape[::-1], strict=False)
+    if len(given) > len(shape) or any(a not in (1, b) for a, b in pairs):
+        raise ValueError(f"{where}: {name} is {tuple(given)}, which cannot be expanded to the input's {tuple(shape)}")
+
+
+def check_values(where: str, name: str, x: Tensor, test: Callable, expected: str) -> None:
+    """Check every value of a Tensor on the host; on a device that would wait for it, so there nothing is checked."""
+    if isinstance(x.array, np.ndarray):
+        good = np.asarray(test(x.array))
+        if not good.all():
+            raise ValueError(f"{where}: {name} must be {expected}, got {x.array[~good].flat[0]}")
+
+
+def check_signs(where: str, target: Tensor) -> None:
+    """Check that the target holds 1 and -1 only."""
+    check_values(where, "target", target, lambda t: (t == 1) | (t == -1), "1 or -1 everywhere")
+
+
+def check_fractions(where: str, name: str, x: Tensor) -> None:
+    """Check that all numbers lie in [0, 1]; nan does not."""
+    check_values(where, name, x, lambda t: (t >= 0) & (t <= 1), "between 0 and 1 (apply sigmoid to logits)")
+
+
+class Loss(Module):
+    """A loss as a layer: `function` with the attributes named in `options`, and the reduction, as its arguments."""
+
+    function: Callable
+    options: tuple[str, ...] = ()
+    own_reductions: tuple[str, ...] = ()
+
+    def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = check_reduction(type(self).__name__, reduction, size_average, reduce, self.own_reductions)
+
+    def compute(self, *inputs) -> Tensor:
+        """The loss of the inputs with this layer's options."""
+        options = {name: getattr(self, name) for name in self.options}
+        return type(self).function(*inputs, reduction=self.reduction, **options)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of input against target."""
+        return self.compute(input, target)
+
+
+class WeightedLoss(Loss):
+    """A loss with weights, which are a buffer."""
+
+    options: tuple[str, ...] = ("weight",)
+
+    def __init__(self, weight: Tensor | None = None, size_average=None, reduce=None, reduction: str = "mean") -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
