@@ -8,6 +8,11 @@ import gc
 import inspect
 import json
 import pickle
+import subprocess
+import sys
+import threading
+import time
+import traceback
 import weakref
 
 import numpy as np
@@ -16,18 +21,23 @@ import pytest
 import minidl
 from minidl.data import (
     BatchSampler,
+    ConcatDataset,
     DataLoader,
     Dataset,
     ImageDataset,
     IterableDataset,
+    KFold,
     RandomSampler,
     Sampler,
     SequentialSampler,
+    StackDataset,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
     default_convert,
+    get_worker_info,
     random_split,
 )
 from minidl.data.transforms import Compose, Lambda, Normalize, ToTensor, vectorised
@@ -57,6 +67,11 @@ class Count(IterableDataset):
 
     def __iter__(self):
         return iter(range(self.n))
+
+
+class NoLength(Dataset):
+    def __getitem__(self, index):
+        return index
 
 
 def images(n=20, channels=None):
@@ -238,6 +253,83 @@ def test_split_refuses(lengths, message):
         random_split(range(10), lengths)
 
 
+def test_concat():
+    data = ConcatDataset([Squares(4), Squares(3)])
+    assert len(data) == 7 and data.cumulative_sizes == [4, 7]
+    assert [y for _, y in data] == [0, 1, 4, 9, 0, 1, 4] and data[-7][1] == 0 and data[-1][1] == 4
+    for bad in (7, -8):
+        with pytest.raises(IndexError, match=f"ConcatDataset: index {bad} is out of range for 7"):
+            data[bad]
+        with pytest.raises(IndexError, match=f"index {bad} is out of range for 7"):
+            list(DataLoader(ConcatDataset([TensorDataset(np.arange(4)), TensorDataset(np.arange(3))]), sampler=[bad]))
+    mixed = ConcatDataset([TensorDataset(np.arange(3, dtype=np.float32)), TensorDataset(np.arange(3))])
+    assert next(iter(DataLoader(mixed, 6)))[0].dtype == minidl.float32  # as collation has it, sample by sample
+    assert mixed.__getbatch__(np.array([0, 4])) is None and mixed.__getbatch__(np.array([4]))[0].tolist() == [1]
+
+
+def test_stack():
+    data = StackDataset(Squares(4), range(4))
+    assert data[2][0][1] == 4 and data[2][1] == 2 and len(data) == 4
+    x, n = next(iter(DataLoader(StackDataset(a=range(4), b=[5, 6, 7, 8]), 2))).values()
+    assert x.tolist() == [0, 1] and n.tolist() == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: ConcatDataset([]), ValueError, "at least one data set"),
+        (lambda: ConcatDataset([[1], Count(3)]), TypeError, "data set 1, a Count, has no samples by index"),
+        (lambda: ConcatDataset([NoLength()]), TypeError, "data set 0, a NoLength"),
+        (lambda: StackDataset(), ValueError, "at least one"),
+        (lambda: StackDataset([1], a=[1]), ValueError, "either in order or by name"),
+        (lambda: StackDataset([1], [1, 2]), ValueError, r"size mismatch .* \[1, 2\]"),
+        (lambda: KFold(1), ValueError, "at least 2, got 1"),
+        (lambda: KFold(2.0), ValueError, "got 2.0"),
+        (lambda: KFold(2, shuffle=1), TypeError, "shuffle should be a bool, got 1"),
+        (lambda: KFold(2, stratified="yes"), TypeError, "stratified should be a bool"),
+        (lambda: KFold(2, True, 1.5), TypeError, "seed should be an integer or None, got 1.5"),
+        (lambda: KFold(2, seed=3), ValueError, "seed=3 has no effect without shuffle=True"),
+        (lambda: list(KFold(3).split([1, 2])), ValueError, "3 folds need as many samples, got 2"),
+        (lambda: list(KFold(2, stratified=True).split([1, 2])), ValueError, "needs targets; list has none"),
+        (lambda: list(KFold(2, stratified=True).split([1, 2], [1])), ValueError, r"2 samples, got shape \(1,\)"),
+    ],
+)
+def test_parts_refuse(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_k_fold():
+    data = Squares(11)
+    folds = list(KFold(3).split(data))
+    assert [list(test.indices) for _, test in folds] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+    for train, test in folds:
+        assert isinstance(train, Subset) and sorted([*train.indices, *test.indices]) == list(range(11))
+    assert folds[0][0][0][1] == 16 and KFold(3).get_n_splits() == 3
+    a = KFold(3, shuffle=True, seed=5).indices(11)
+    assert a == KFold(3, shuffle=True, seed=5).indices(11) != KFold(3, shuffle=True, seed=6).indices(11)
+    assert sorted(sum((test for _, test in a), [])) == list(range(11)) and a[0][1] != [0, 1, 2, 3]
+    minidl.manual_seed(5)
+    assert KFold(3, shuffle=True).indices(11) == a and minidl.default_generator().get_state() == (5, 1)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_k_fold_stratified(shuffle):
+    labels = np.repeat([0, 1, 2, 3], [40, 21, 7, 2])
+    labels = labels[minidl.Generator(1).permutation(70)]
+    data = ImageDataset(np.zeros((70, 2, 2), np.uint8), labels, "abcd")
+    folds = list(KFold(5, shuffle, 3 if shuffle else None, stratified=True).split(data))
+    counts = np.array([np.bincount(labels[test.indices], minlength=4) for _, test in folds])
+    assert counts.sum(axis=0).tolist() == [40, 21, 7, 2] and (np.ptp(counts, axis=0) <= 1).all()
+    assert np.ptp(counts.sum(axis=1)) == 0
+    for train, test in folds:
+        assert sorted([*train.indices, *test.indices]) == list(range(70))
+    half = Subset(data, range(0, 70, 2))  # a part knows its targets, or they are given
+    again = list(KFold(5, shuffle, 3 if shuffle else None, stratified=True).split(half, labels[::2].tolist()))
+    inner = list(KFold(5, shuffle, 3 if shuffle else None, stratified=True).split(half))
+    assert [t.indices for _, t in inner] == [t.indices for _, t in again]
+
+
 # -------------------------------------------------------------------------------------------------------- samplers
 def test_samplers():
     assert list(SequentialSampler("abc")) == [0, 1, 2]
@@ -259,9 +351,33 @@ def test_samplers():
     assert len(BatchSampler(range(7), 3, False)) == 3 and len(BatchSampler(range(7), 3, True)) == 2
 
 
+def test_weighted_sampler():
+    weights = [0.0, 1.0, 2.0, 0.0, 5.0, 0.0]
+    g = minidl.Generator(2)
+    drawn = list(WeightedRandomSampler(weights, 8000, generator=g))
+    assert g.get_state() == (2, 1) and all(type(i) is int for i in drawn[:3])
+    np.testing.assert_allclose(np.bincount(drawn, minlength=6) / 8000, np.array(weights) / 8, atol=0.02)
+    sampler = WeightedRandomSampler(minidl.tensor(weights), 3, replacement=False)
+    assert len(sampler) == 3 and sorted(sampler) == [1, 2, 4]
+    first = [next(iter(WeightedRandomSampler(weights, 2, False, minidl.Generator(k)))) for k in range(3000)]
+    np.testing.assert_allclose(np.bincount(first, minlength=6) / 3000, np.array(weights) / 8, atol=0.03)
+    pairs = [tuple(WeightedRandomSampler([1, 3, 4], 2, False, minidl.Generator(k))) for k in range(4000)]
+    np.testing.assert_allclose(pairs.count((2, 1)) / 4000, 4 / 8 * 3 / 4, atol=0.03)  # 1 out of what is left
+    balanced = DataLoader(range(6), 4, sampler=WeightedRandomSampler(weights, 10, generator=minidl.Generator(0)))
+    assert len(balanced) == 3 and len(sum(values(balanced), [])) == 10
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
+        (lambda: WeightedRandomSampler([1, -1], 2), ValueError, r"weights\[1\] is -1.0, expected a finite number >= 0"),
+        (lambda: WeightedRandomSampler([float("nan")], 2), ValueError, r"weights\[0\] is nan"),
+        (lambda: WeightedRandomSampler([[1.0]], 2), ValueError, r"one dimension, got shape \(1, 1\)"),
+        (lambda: WeightedRandomSampler([0, 0], 2), ValueError, "0 of 2 weights are positive"),
+        (lambda: WeightedRandomSampler([0, 1], 2, False), ValueError, "1 of 2 .* for 2 samples without replacement"),
+        (lambda: WeightedRandomSampler([1], 0), ValueError, "num_samples should be a positive integer, got 0"),
+        (lambda: WeightedRandomSampler([1], 1, 1), TypeError, "replacement should be a bool, got 1"),
+        (lambda: WeightedRandomSampler([1], 1, True, 3), TypeError, "WeightedRandomSampler: generator should be"),
         (lambda: RandomSampler([]), ValueError, "the data source is empty"),
         (lambda: RandomSampler([1], num_samples=0), ValueError, "num_samples should be a positive integer, got 0"),
         (lambda: RandomSampler([1], replacement=1), TypeError, "replacement should be a bool, got 1"),
@@ -341,7 +457,7 @@ def test_loader_accepts_what_concerns_workers_only():
     )  # fmt: skip
     assert values(loader) == [[0, 1], [2, 3]] and loader.num_workers == 3 and loader.prefetch_factor == 4
     assert DataLoader([1], num_workers=1).prefetch_factor == 2 and DataLoader([1]).prefetch_factor is None
-    assert values(DataLoader([1], worker_init_fn=print)) == [[1]]  # never called without workers, as in PyTorch
+    assert values(DataLoader([1], worker_init_fn=lambda i: 1 / 0)) == [[1]]  # never called without workers
     assert minidl.data.get_worker_info() is None
 
 
@@ -366,12 +482,13 @@ def test_loader_accepts_what_concerns_workers_only():
         ({"multiprocessing_context": "fork"}, ValueError, "needs num_workers > 0"),
         ({"multiprocessing_context": "fast", "num_workers": 1}, ValueError, "got 'fast'"),
         ({"multiprocessing_context": 3, "num_workers": 1}, TypeError, "got 3"),
-        ({"worker_init_fn": print, "num_workers": 2}, NotImplementedError, "worker_init_fn with num_workers=2"),
         ({"worker_init_fn": 3}, TypeError, "worker_init_fn should be callable or None, got int"),
         ({"collate_fn": 3}, TypeError, "collate_fn should be callable or None, got int"),
         ({"generator": 3}, TypeError, "generator should be a minidl.Generator or None, got int"),
         ({"dataset": [], "shuffle": True}, ValueError, "the data source is empty"),
         ({"dataset": 5}, TypeError, "expected a dataset with __getitem__ .* got int"),
+        ({"dataset": NoLength(), "shuffle": True}, TypeError, r"NoLength has no __len__, .*\(shuffle=True\)"),
+        ({"dataset": NoLength()}, TypeError, "NoLength has no __len__, so there is no order .* make it an Iterable"),
         ({"dataset": Count(3), "shuffle": True}, ValueError, "IterableDataset .* shuffle cannot be given"),
         ({"dataset": Count(3), "sampler": [0]}, ValueError, "IterableDataset .* sampler cannot be given"),
         ({"dataset": Count(3), "batch_sampler": [[0]]}, ValueError, "batch_sampler cannot be given"),
@@ -430,6 +547,10 @@ CASES = {
     "targets changed": lambda: _with(images(20), ToTensor(), lambda t: t / 3),
     "a part": lambda: Subset(_with(images(20), ToTensor()), list(range(19, -1, -1))),
     "a part by an array": lambda: Subset(images(25), np.arange(5, 25)),
+    "one after the other": lambda: ConcatDataset([_with(images(12), ToTensor()), _with(images(8), ToTensor())]),
+    "parts of several": lambda: Subset(
+        ConcatDataset([images(9), Subset(images(9), range(8)), images(9)]), range(3, 23)
+    ),
     "a part of a part": lambda: Subset(Subset(images(30), range(2, 30)), range(3, 23)),
 }
 
@@ -445,8 +566,8 @@ def test_a_gather_is_bit_for_bit_what_single_samples_give(name, shuffle, monkeyp
     data = CASES[name]()
     slow = list(DataLoader(data, 6, shuffle, collate_fn=by_sample, generator=minidl.Generator(1)))
     inner = data
-    while isinstance(inner, Subset):
-        inner = inner.dataset
+    while isinstance(inner, (Subset, ConcatDataset)):
+        inner = inner.dataset if isinstance(inner, Subset) else inner.datasets[0]
     monkeypatch.setattr(type(inner), "__getitem__", lambda self, index: pytest.fail("went sample by sample"))
     fast = list(DataLoader(data, 6, shuffle, generator=minidl.Generator(1)))
     assert len(slow) == len(fast) == 4 and all(same(a, b) for a, b in zip(slow, fast, strict=True))
@@ -551,6 +672,7 @@ def orders():
         "batches": lambda: DataLoader(range(20), batch_sampler=BatchSampler(RandomSampler(range(20)), 3, True)),
         "one's own": lambda: DataLoader(range(20), 3, sampler=Lazy(), drop_last=True),
         "single samples": lambda: DataLoader(range(20), None, shuffle=True, generator=g(3)),
+        "weighted": lambda: DataLoader(range(20), 3, sampler=WeightedRandomSampler(range(20), 30, generator=g(8))),
         "a stream": lambda: DataLoader(Count(20), 3),
         "a stream of single samples": lambda: DataLoader(Count(20), None),
         "arrays": lambda: DataLoader(TensorDataset(np.arange(20)), 3, shuffle=True, generator=g(3)),
@@ -562,11 +684,22 @@ def flat(batch):
     return batch.tolist() if isinstance(batch, minidl.Tensor) else batch
 
 
+def threaded(loader):
+    """The same loader, with a thread."""
+    loader.num_workers, loader.prefetch_factor = 1, 3
+    return loader
+
+
 @pytest.mark.parametrize("name", orders())
 @pytest.mark.parametrize("stop", [0, 1, 4, "end"])
-def test_resume_in_the_middle_of_a_pass(name, stop):
+@pytest.mark.parametrize("thread", ["", "thread", "thread then", "thread before"])
+def test_resume_in_the_middle_of_a_pass(name, stop, thread):
+    make, make_again = (
+        (lambda: threaded(orders()[name]())) if wanted else orders()[name]
+        for wanted in (thread in ("thread", "thread before"), thread in ("thread", "thread then"))
+    )
     minidl.manual_seed(6)
-    loader = orders()[name]()
+    loader = make()
     list(loader)
     stop = len(list(orders()[name]())) if stop == "end" else stop
     batches, whole = iter(loader), []
@@ -581,7 +714,7 @@ def test_resume_in_the_middle_of_a_pass(name, stop):
         whole.extend(flat(batch) for batch in loader)
 
     minidl.manual_seed(99)
-    again = orders()[name]()
+    again = make_again()
     list(again)
     again.load_state_dict(json.loads(state))
     assert json.dumps(again.state_dict()) == state  # nothing is lost when it is saved before it continues
@@ -591,7 +724,7 @@ def test_resume_in_the_middle_of_a_pass(name, stop):
         rest.append(flat(batch))
     for _ in range(2):
         rest.extend(flat(batch) for batch in again)
-    assert rest == whole and len(again.state_dict()) == 5
+    assert rest == whole and len(again.state_dict()) == 6
 
 
 def test_resume_reads_no_skipped_sample():
@@ -626,6 +759,7 @@ def test_resume_leaves_the_default_generator_to_the_run():
         ({"batch": "2"}, "got '2'"),
         ({"batch": 9}, "batch=9 is beyond the 4 of a pass"),
         ({"start": None}, "do not go together"),
+        ({"epoch": -1}, "epoch should be a number of passes, got -1"),
         ({"generator": None}, "of a loader in order, this one is shuffled"),
         ({"batches": 7}, "in the middle of a pass with batches=7, this loader has batches=4"),
         ({"batch_size": 5}, "with batch_size=5, this loader has batch_size=3"),
@@ -651,6 +785,280 @@ def test_resume_in_a_stream_that_became_shorter():
     again.load_state_dict(loader.state_dict())
     with pytest.raises(ValueError, match="cannot resume after batch 4: there are only 3"):
         iter(again)
+
+
+# --------------------------------------------------------------------------------------------------- with a thread
+def threads():
+    return [t for t in threading.enumerate() if t.name == "minidl-data"]
+
+
+def gone(patience=3.0):
+    """Whether the loaders' threads end soon."""
+    end = time.monotonic() + patience
+    while threads() and time.monotonic() < end:
+        time.sleep(0.005)
+    return not threads()
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    yield
+    assert gone(), "a loader's thread was left"
+
+
+@pytest.mark.parametrize("name", orders())
+@pytest.mark.parametrize("factor", [1, 2, 100])
+def test_a_thread_gives_the_same_batches(name, factor):
+    minidl.manual_seed(6)
+    expected = [flat(b) for loader in [orders()[name]()] for _ in range(2) for b in loader]
+    state = minidl.default_generator().get_state()
+    minidl.manual_seed(6)
+    loader = orders()[name]()
+    loader.num_workers, loader.prefetch_factor = 2, factor
+    assert [flat(b) for _ in range(2) for b in loader] == expected
+    assert minidl.default_generator().get_state() == state and gone()
+
+
+def test_a_thread_works_ahead():
+    data, started = Squares(20), []
+    loader = DataLoader(data, 2, num_workers=1, prefetch_factor=3)
+    batches = iter(loader)
+    started.append(len(data.asked))
+    end = time.monotonic() + 3
+    while len(data.asked) < 6 and time.monotonic() < end:
+        time.sleep(0.002)
+    assert data.asked == list(range(6))  # three batches, though none was asked for
+    next(batches)
+    while len(data.asked) < 8 and time.monotonic() < end:
+        time.sleep(0.002)
+    time.sleep(0.02)
+    assert data.asked == list(range(8))
+    assert loader.state_dict()["batch"] == 1  # handed out, not prepared
+    assert len(threads()) == 1 and threads()[0].daemon
+
+
+def test_a_thread_overlaps_with_the_step():
+    class Slow(Squares):
+        def __getitem__(self, index):
+            time.sleep(0.02)
+            return index
+
+    def seconds(workers):
+        start = time.perf_counter()
+        for _ in DataLoader(Slow(12), 2, num_workers=workers):
+            time.sleep(0.04)
+        return time.perf_counter() - start
+
+    assert seconds(1) < 0.8 * seconds(0)
+
+
+class Fails(Dataset):
+    """Sample 5 is broken."""
+
+    def __init__(self, error=ZeroDivisionError):
+        self.error = error
+
+    def __getitem__(self, index):
+        if index == 5:
+            self.the_broken_line()
+        return index
+
+    def the_broken_line(self):
+        raise self.error("sample 5")
+
+    def __len__(self):
+        return 10
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit, IndexError])
+def test_errors_come_out_of_the_thread_at_the_right_batch(error):
+    for workers in (0, 3):
+        batches, seen = iter(DataLoader(Fails(error), 2, num_workers=workers)), []
+        with pytest.raises(error, match="sample 5") as caught:
+            while True:
+                seen.append(next(batches).tolist())
+        assert seen == [[0, 1], [2, 3]]
+        assert "the_broken_line" in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+        assert [b.tolist() for b in batches] == [[6, 7], [8, 9]]  # and one may go on
+        del batches, caught
+        gc.collect()
+
+
+def test_errors_of_streams_and_of_collation():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            yield from (1, 2, 3)
+            raise OSError("the line is dead")
+
+    for workers in (0, 1):
+        batches = iter(DataLoader(Stream(), 2, num_workers=workers))
+        assert next(batches).tolist() == [1, 2]
+        with pytest.raises(OSError, match="the line is dead"):
+            next(batches)
+        assert list(batches) == []
+        with pytest.raises(RuntimeError, match="equal size"):
+            list(DataLoader([[1], [1, 2]], 2, num_workers=workers))
+    with pytest.raises(RuntimeError, match="StopIteration came out of Ends"):
+
+        class Ends(Squares):
+            def __getitem__(self, index):
+                raise StopIteration
+
+        list(DataLoader(Ends(3), num_workers=1))
+    with pytest.raises(ZeroDivisionError):  # the sampler is read in the program's own thread
+        list(DataLoader(range(3), sampler=(1 // i for i in (1, 0)), num_workers=1))
+
+
+def test_threads_end():
+    loader = DataLoader(Squares(100), 2, num_workers=2)
+    for _ in loader:
+        break
+    assert gone()  # though the loader lives
+    assert loader.state_dict()["batch"] == 1
+    batches = iter(loader)
+    next(batches)
+    assert len(threads()) == 1
+    del batches
+    assert gone()
+    batches = iter(loader)
+    list(batches)
+    assert gone()  # at the end of a pass, though the iterator lives
+    with pytest.raises(StopIteration):
+        next(batches)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in loader:
+            raise KeyboardInterrupt
+    gc.collect()
+    assert gone()
+    cycle = [iter(loader)]
+    cycle.append(cycle)
+    next(cycle[0])
+    del cycle
+    gc.collect()
+    assert gone()
+
+
+def test_a_program_ends_though_a_thread_is_at_work():
+    program = (
+        "import time\nfrom minidl.data import DataLoader, Dataset\n"
+        "class Slow(Dataset):\n"
+        "    def __getitem__(self, i):\n        time.sleep(0.2)\n        return i\n"
+        "    def __len__(self):\n        return 1000\n"
+        "batches = iter(DataLoader(Slow(), 1, num_workers=1))\nprint(next(batches).tolist())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0]\n", "")
+
+
+def test_a_batch_that_takes_too_long():
+    class Slow(Squares):
+        def __getitem__(self, index):
+            time.sleep(0.3 if index == 2 else 0)
+            return index
+
+    batches = iter(DataLoader(Slow(4), 2, num_workers=1, timeout=0.05))
+    assert next(batches).tolist() == [0, 1]
+    with pytest.raises(RuntimeError, match="DataLoader timed out after 0.05 seconds"):
+        next(batches)
+
+
+def test_modes_reach_the_thread():
+    class Modes(Dataset):
+        def __getitem__(self, index):
+            w = minidl.ones(1, requires_grad=True) * 2
+            return {
+                "grad": minidl.is_grad_enabled(),
+                "recorded": w.requires_grad,
+                "dtype": str(minidl.tensor([1.5]).dtype),
+                "device": str(minidl.backend.default_device()),
+            }
+
+        def __len__(self):
+            return 4
+
+    def seen(workers):
+        return [(b["grad"].item(), b["recorded"].item(), b["dtype"][0], b["device"][0]) for b in loader(workers)]
+
+    def loader(workers):
+        return DataLoader(Modes(), 1, num_workers=workers, collate_fn=collate)
+
+    def collate(samples):
+        return {key: minidl.tensor(v) if isinstance(v, bool) else [v] for key, v in samples[0].items()}
+
+    plain = (True, True, "minidl.float32", "cpu")
+    assert seen(0) == seen(1) == [plain] * 4
+    with minidl.no_grad():
+        assert seen(0) == seen(1) == [(False, False, "minidl.float32", "cpu")] * 4
+    minidl.set_default_dtype(minidl.float64)
+    try:
+        assert seen(0) == seen(1) == [(True, True, "minidl.float64", "cpu")] * 4
+    finally:
+        minidl.set_default_dtype(minidl.float32)
+    with minidl.backend.device("cuda"):
+        assert [s[3] for s in seen(1)] == ["cuda"] * 4
+    batches = iter(loader(1))  # what holds when the batch is ordered
+    next(batches)
+    del batches
+
+
+def test_worker_information():
+    class Told(IterableDataset):
+        """Parts the stream among workers, as PyTorch's manual shows it."""
+
+        def __iter__(self):
+            info = get_worker_info()
+            return iter(range(10)) if info is None else iter(range(info.id, 10, info.num_workers))
+
+    calls = []
+
+    def start(number):
+        info = get_worker_info()
+        calls.append((number, info.id, info.num_workers, info.dataset is data, threading.current_thread().name))
+
+    assert get_worker_info() is None
+    assert values(DataLoader(Told(), 5, num_workers=4)) == values(DataLoader(Told(), 5))
+    data = Squares(4)
+    loader = DataLoader(data, 2, num_workers=3, worker_init_fn=start)
+    list(loader), list(loader)
+    assert calls == [(0, 0, 1, True, "minidl-data")] * 2  # once for each pass
+    calls.clear()
+    loader = DataLoader(data, 2, num_workers=3, worker_init_fn=start, persistent_workers=True)
+    list(loader), list(loader)
+    assert len(calls) == 1 and get_worker_info() is None
+    batches = iter(DataLoader(data, 2, num_workers=1, worker_init_fn=lambda i: 1 // i))
+    with pytest.raises(ZeroDivisionError):
+        next(batches)
+    with pytest.raises(RuntimeError, match="the thread could not start"):
+        next(batches)
+    del batches
+    gc.collect()
+
+
+def test_what_a_data_set_draws_by_itself_depends_on_the_batch_alone():
+    class Noise(Squares):
+        def __getitem__(self, index):
+            return minidl.default_generator().uniform((2,))
+
+    def run(prefetch, resume=None):
+        minidl.manual_seed(3)
+        loader = DataLoader(Noise(12), 3, shuffle=True, num_workers=1, prefetch_factor=prefetch)
+        list(loader)
+        if resume:
+            loader.load_state_dict(resume)
+        before = minidl.default_generator().get_state()
+        batches = iter(loader)
+        out = [next(batches), next(batches)]
+        state = loader.state_dict()
+        rest = list(batches)
+        assert minidl.default_generator().get_state()[1] <= before[1] + 1
+        return out, rest, state
+
+    first, rest, state = run(1)
+    again = run(4)
+    assert all(same(a, b) for a, b in zip(first + rest, again[0] + again[1], strict=True))
+    assert len({b.array.tobytes() for b in first + rest}) == 4
+    resumed = run(2, state)[0]
+    assert all(same(a, b) for a, b in zip(resumed, rest, strict=True))
 
 
 # ------------------------------------------------------------------------------------------------------ transforms

@@ -7,12 +7,15 @@ import importlib
 from . import transforms
 from .collate import default_collate, default_convert
 from .dataset import Dataset, ImageDataset, IterableDataset, Subset, TensorDataset, random_split
-from .loader import DataLoader, get_worker_info
-from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler
+from .loader import DataLoader
+from .parts import ConcatDataset, KFold, StackDataset
+from .prefetch import get_worker_info
+from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
 
-__all__ = ["BatchSampler", "DataLoader", "Dataset", "ImageDataset", "IterableDataset", "RandomSampler", "Sampler"]
-__all__ += ["SequentialSampler", "Subset", "SubsetRandomSampler", "TensorDataset", "default_collate"]
-__all__ += ["default_convert", "get_worker_info", "random_split", "transforms"]
+__all__ = ["BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "ImageDataset", "IterableDataset", "KFold"]
+__all__ += ["RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler"]
+__all__ += ["TensorDataset", "WeightedRandomSampler", "default_collate", "default_convert", "get_worker_info"]
+__all__ += ["random_split", "transforms"]
 
 
 def __getattr__(name: str):

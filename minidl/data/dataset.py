@@ -19,8 +19,9 @@ from ..backend import backend_of
 from ..backend.random import Generator, default_generator
 from ..tensor import Tensor, wrap
 from .collate import default_collate
+from .draws import by_default, drawing, each
 from .sampler import check_generator
-from .transforms import stands_for, vectorised
+from .transforms.base import stands_for, vectorised
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -61,7 +62,7 @@ def samples_of(dataset: Any, indices: Sequence[Any]) -> list:
     """The samples, one by one or by the data set's `__getitems__`."""
     if stands_for(type(dataset), "__getitems__", "__getitem__"):
         return dataset.__getitems__(indices)
-    return [dataset[i] for i in indices]
+    return each(lambda i: dataset[i], indices)
 
 
 def gather(x: Tensor | np.ndarray, indices: np.ndarray, where: str) -> Any:
@@ -177,7 +178,7 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
         targets = gather(self.targets, indices, type(self).__name__)
         if self.target_transform is not None:  # of a single number: no need to hurry
             numbers = backend_of(targets).to_host(targets).tolist()
-            return [_tensor(images), default_collate([self.target_transform(t) for t in numbers])]
+            return [_tensor(images), default_collate(each(self.target_transform, numbers))]
         return [_tensor(images), wrap(backend_of(targets).astype(targets, np.int64))]
 
     def tensors(self) -> tuple[Tensor, Tensor]:
@@ -188,8 +189,13 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
         >>> x.shape, y.shape
         (minidl.Size([360, 1, 8, 8]), minidl.Size([360]))
         """
-        batch = batch_of(self, np.arange(len(self)))
-        images, targets = default_collate([self[i] for i in range(len(self))]) if batch is None else batch
+        indices, scope = np.arange(len(self)), by_default(len(self))
+        with drawing(scope.part(slice(None))):
+            batch = batch_of(self, indices)
+        if batch is None:
+            with drawing(scope):
+                batch = default_collate(each(self.__getitem__, range(len(self))))
+        images, targets = batch
         return images, targets
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ..backend.random import Generator, default_generator
+from ..tensor import Tensor
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -113,6 +114,62 @@ class SubsetRandomSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler[int]):
+    """`num_samples` indices, index i with a probability in proportion to `weights[i]`; one draw from `generator` a
+    pass.
+
+    With replacement each is drawn anew, by inverting the distribution function. Without, one after the other from
+    those that are left: the order of -log(u) / w for a uniform u (Efraimidis, Spirakis, 2006). The way to show rare
+    classes as often as common ones is a weight of 1 / (number of samples of its class).
+
+    Raises:
+        ValueError: a weight is negative or not finite, all are 0, `num_samples` is not a positive integer, or without
+            replacement fewer weights than that are positive.
+        TypeError: `replacement` is not a bool.
+
+    >>> list(WeightedRandomSampler([0, 1, 0], num_samples=3))
+    [1, 1, 1]
+    """
+
+    def __init__(
+        self, weights: Sequence[float], num_samples: int, replacement: bool = True, generator: Generator | None = None
+    ) -> None:
+        _check_positive("WeightedRandomSampler", "num_samples", num_samples)
+        if not isinstance(replacement, bool):
+            raise TypeError(f"WeightedRandomSampler: replacement should be a bool, got {replacement!r}")
+        check_generator("WeightedRandomSampler", generator)
+        values = np.asarray(weights.numpy() if isinstance(weights, Tensor) else weights, dtype=np.float64)
+        if values.ndim != 1:
+            raise ValueError(f"WeightedRandomSampler: weights should have one dimension, got shape {values.shape}")
+        if not (np.isfinite(values) & (values >= 0)).all():
+            bad = int(np.flatnonzero(~(np.isfinite(values) & (values >= 0)))[0])
+            raise ValueError(f"WeightedRandomSampler: weights[{bad}] is {values[bad]}, expected a finite number >= 0")
+        positive = int(np.count_nonzero(values))
+        if positive < (1 if replacement else num_samples):
+            raise ValueError(
+                f"WeightedRandomSampler: {positive} of {len(values)} weights are positive, which is too few for "
+                f"{num_samples} samples {'with' if replacement else 'without'} replacement"
+            )
+        self.weights, self.num_samples = values, num_samples
+        self.replacement, self.generator = replacement, generator
+
+    def __iter__(self) -> Iterator[int]:
+        generator = self.generator or default_generator()
+        if self.replacement:
+            ends = np.cumsum(self.weights)
+            u = generator.uniform((self.num_samples,), np.float64) * ends[-1]
+            # an index of weight 0 has an empty interval, which side="right" passes over; rounding may reach the end
+            last = int(np.flatnonzero(self.weights)[-1])
+            return iter(np.minimum(np.searchsorted(ends, u, side="right"), last).tolist())
+        u = generator.uniform((len(self.weights),), np.float64)
+        with np.errstate(divide="ignore"):
+            times = np.where(self.weights > 0, -np.log1p(-u) / self.weights, np.inf)
+        return iter(np.argsort(times, kind="stable")[: self.num_samples].tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
 
 
 class BatchSampler(Sampler[list[int]]):

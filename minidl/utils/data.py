@@ -4,36 +4,24 @@ works.
 
 from ..data import (
     BatchSampler,
+    ConcatDataset,
     DataLoader,
     Dataset,
     IterableDataset,
     RandomSampler,
     Sampler,
     SequentialSampler,
+    StackDataset,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
     default_convert,
     get_worker_info,
     random_split,
 )
 
-__all__ = [
-    "BatchSampler",
-    "DataLoader",
-    "Dataset",
-    "IterableDataset",
-    "RandomSampler",
-    "Sampler",
-    "SequentialSampler",
-]
-__all__ += [
-    "Subset",
-    "SubsetRandomSampler",
-    "TensorDataset",
-    "default_collate",
-    "default_convert",
-    "get_worker_info",
-]
-__all__ += ["random_split"]
+__all__ = ["BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler", "Sampler"]
+__all__ += ["SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset"]
+__all__ += ["WeightedRandomSampler", "default_collate", "default_convert", "get_worker_info", "random_split"]

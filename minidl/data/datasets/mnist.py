@@ -1,4 +1,6 @@
-"""MNIST: 70,000 handwritten digits of 28x28 pixels (LeCun, Cortes, Burges, 1998), and its file format IDX."""
+"""MNIST: 70,000 handwritten digits of 28x28 pixels (LeCun, Cortes, Burges, 1998), and its file format IDX; and
+Fashion-MNIST, 70,000 pieces of clothing in the same format (Xiao, Rasul, Vollgraf, 2017).
+"""
 
 from __future__ import annotations
 
@@ -86,8 +88,7 @@ class MNIST(ImageDataset):
         target_transform: Callable[[Any], Any] | None = None,
         download: bool = False,
     ) -> None:
-        name = type(self).__name__
-        source = Source(name, self.folders, self.mirrors, list(self.files.values()))
+        name, source = type(self).__name__, self.source()
         if download:
             source.download(root)
         self.root, self.train = root, bool(train)
@@ -104,5 +105,41 @@ class MNIST(ImageDataset):
         self.folder = path.parent
         super().__init__(images, labels.astype(np.int64), self.classes, transform, target_transform)
 
+    @classmethod
+    def source(cls) -> Source:
+        """Where its files come from."""
+        return Source(cls.__name__, cls.folders, cls.mirrors, list(cls.files.values()))
+
     def _details(self) -> list[str]:
         return [f"    Folder: {self.folder}", f"    Split: {'Train' if self.train else 'Test'}"]
+
+
+def _fashion(name: str, size: int, packed_md5: str) -> DataFile:
+    return DataFile(name, size, None, (name.replace("-idx", ".idx"),), packed_md5)
+
+
+class FashionMNIST(MNIST):
+    """Fashion-MNIST: 60,000 training and 10,000 test images of clothing; all else as `MNIST`.
+
+    The files are looked for in `fashion-mnist/` and `FashionMNIST/raw/`. Published are the digests of the packed files:
+    a download is compared with them; of files that are already there structure, size and range are checked.
+
+    Source: H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
+    Algorithms (2017), arXiv:1708.07747, MIT licence.
+
+    Raises:
+        DatasetError: a file is missing, damaged, or could not be downloaded.
+    """
+
+    mirrors = [
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ]
+    folders = ["fashion-mnist", "FashionMNIST/raw"]
+    files = {
+        (True, "images"): _fashion("train-images-idx3-ubyte", 47040016, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        (True, "labels"): _fashion("train-labels-idx1-ubyte", 60008, "25c81989df183df01b3e8a0aad5dffbe"),
+        (False, "images"): _fashion("t10k-images-idx3-ubyte", 7840016, "bef4ecab320f06d8554ea6380940ec79"),
+        (False, "labels"): _fashion("t10k-labels-idx1-ubyte", 10008, "bb300cfdad3c16e7a12a480ee83cd310"),
+    }
+    classes = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(",")

@@ -1,77 +1,17 @@
-"""Transforms of images, under torchvision's names. Each works on one sample; those with a `batch` method also on a
-whole batch at once, with the same bits, and then the loader uses that. `batch` may overwrite what it is given.
-"""
+"""Images into Tensors, and the values of Tensors: scaled, normalised, cast."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of
-from ..modes import mode
-from ..tensor import Tensor, wrap
-
-__all__ = ["Compose", "Lambda", "Normalize", "ToTensor", "vectorised"]
-
-
-def stands_for(cls: type, many: str, one: str) -> bool:
-    """Whether method `many` of a class may stand for calling `one` on every sample: it exists, and no class
-    that derives from the one which defines it has given `one` another meaning.
-    """
-    for base in cls.__mro__:
-        if many in base.__dict__:
-            return base.__dict__[many] is not None
-        if one in base.__dict__:
-            return False
-    return False
-
-
-def vectorised(transform: Any) -> bool:
-    """Whether a transform (None: none at all) works on whole batches: it defines `batch` beside `__call__`.
-
-    >>> vectorised(ToTensor()), vectorised(Compose([ToTensor(), lambda x: x * 2]))
-    (True, False)
-    """
-    if transform is None:
-        return True
-    if not stands_for(type(transform), "batch", "__call__"):
-        return False
-    return not isinstance(transform, Compose) or all(vectorised(t) for t in transform.transforms)
-
-
-class Compose:
-    """The transforms one after the other: y = t_n(... t_2(t_1(x))).
-
-    Raises:
-        TypeError: a transform is not callable.
-
-    >>> Compose([ToTensor(), Normalize(0.5, 0.5)])(np.array([[0, 255]], dtype=np.uint8)).array
-    array([[[-1.,  1.]]], dtype=float32)
-    """
-
-    def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
-        if callable(transforms) or not isinstance(transforms, Sequence):
-            raise TypeError(f"Compose: expected a list of transforms, got {type(transforms).__name__}")
-        for t in transforms:
-            if not callable(t):
-                raise TypeError(f"Compose: every transform must be callable, got {t!r}")
-        self.transforms = transforms
-
-    def __call__(self, image: Any) -> Any:
-        for t in self.transforms:
-            image = t(image)
-        return image
-
-    def batch(self, images: Any) -> Any:
-        """The same on a whole batch; every transform must be vectorised."""
-        for t in self.transforms:
-            images = t.batch(images)  # type: ignore[attr-defined]
-        return images
-
-    def __repr__(self) -> str:
-        return "Compose(\n" + "".join(f"    {t}\n" for t in self.transforms) + ")"
+from ...backend import backend_of
+from ...backend.dtypes import as_dtype
+from ...modes import mode
+from ...tensor import Tensor, wrap
+from .base import as_array
 
 
 class ToTensor:
@@ -94,7 +34,7 @@ class ToTensor:
 
     def __call__(self, image: Any) -> Tensor:
         if not isinstance(image, np.ndarray):
-            image = _picture(image)
+            image = as_array(image, "ToTensor")
         if image.ndim not in (2, 3):
             raise ValueError(
                 f"ToTensor: expected an image of shape (H, W) or (H, W, C), got an array {tuple(image.shape)}"
@@ -126,14 +66,6 @@ def _scaled(x: Any) -> Any:
     x = B.astype(x, mode.dtype.dtype)
     x /= 255
     return x
-
-
-def _picture(image: Any) -> np.ndarray:
-    """A Pillow image, or anything alike, as an array."""
-    if isinstance(image, Tensor) or not (hasattr(image, "__array_interface__") or hasattr(image, "__array__")):
-        raise TypeError(f"ToTensor: expected a picture or a NumPy array, got {type(image).__name__}")
-    x = np.asarray(image)
-    return x.astype(np.uint8) * np.uint8(255) if x.dtype == np.bool_ else x  # black and white: 0 and 1
 
 
 class Normalize:
@@ -199,23 +131,46 @@ class Normalize:
         return f"Normalize(mean={self.mean}, std={self.std})"
 
 
-class Lambda:
-    """A function of one's own as a transform; always called sample by sample.
+class ConvertImageDtype:
+    """A Tensor in another dtype, its values scaled so that 255 in uint8 and 1 in floating point are the same.
+
+    Between floating dtypes the values are kept; uint8 to float is x / 255; float to uint8 is floor(255.999 x), for x
+    in [0, 1].
 
     Raises:
-        TypeError: `lambd` is not callable.
+        TypeError: the image is not a Tensor.
+        NotImplementedError: from or to an integer dtype other than uint8.
 
-    >>> Lambda(lambda x: x + 1)(2)
-    3
+    >>> ConvertImageDtype("float32")(Tensor(np.array([0, 255], dtype=np.uint8))).array
+    array([0., 1.], dtype=float32)
     """
 
-    def __init__(self, lambd: Callable[[Any], Any]) -> None:
-        if not callable(lambd):
-            raise TypeError(f"Lambda: expected a function, got {type(lambd).__name__}")
-        self.lambd = lambd
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = as_dtype(dtype)
+        self._check(self.dtype.dtype)
 
-    def __call__(self, image: Any) -> Any:
-        return self.lambd(image)
+    @staticmethod
+    def _check(dtype: Any) -> None:
+        if dtype.kind != "f" and dtype != np.uint8:
+            raise NotImplementedError(f"ConvertImageDtype: only uint8 and floating-point images, got {dtype}")
+
+    def __call__(self, image: Tensor) -> Tensor:
+        if not isinstance(image, Tensor):
+            raise TypeError(f"ConvertImageDtype: expected a Tensor, got {type(image).__name__}")
+        x, to = image.array, self.dtype.dtype
+        self._check(x.dtype)
+        B = backend_of(x)
+        if x.dtype == to:
+            return image
+        if x.dtype.kind == to.kind:
+            return wrap(B.astype(x, to))
+        if to == np.uint8:
+            return wrap(B.astype(x * (256 - 1e-3), to))
+        y = B.astype(x, to)
+        y /= 255
+        return wrap(y)
+
+    batch = __call__  # element by element
 
     def __repr__(self) -> str:
-        return "Lambda()"
+        return f"ConvertImageDtype(dtype={self.dtype})"
