@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     ("backend",),
     ("modes", "tensor", "guards", "engine"),
-    ("ops", "autograd", "cuda", "formatting", "creation", "functions", "methods", "serialization"),
+    ("ops", "autograd", "cuda", "formatting", "creation", "functions", "methods", "linalg", "serialization"),
     ("nn", "optim", "data"),
     ("train", "report", "testing"),
     ("cli", "utils", "__init__", "__main__"),
@@ -38,6 +38,7 @@ NEIGHBOURS = {
     "autograd": {"ops"},
     "functions": {"ops", "autograd", "formatting", "creation"},
     "methods": {"ops", "autograd", "formatting", "creation", "functions"},
+    "linalg": {"functions"},
     "train": {"report"},
     "__init__": {"cli", "utils"},
     "__main__": {"cli"},
@@ -46,7 +47,7 @@ NEIGHBOURS = {
 KNOWS = {"optim": LAYERS[0] + LAYERS[1], "data": LAYERS[0] + LAYERS[1]}
 
 REQUIRED = {"numpy", "tqdm", "safetensors", "threadpoolctl"}  # may be imported at the top of a file
-LAZY = {"matplotlib", "cupy", "cupyx", "cudnn", "mpi4py", "numba", "onnx", "onnxruntime", "tensorboard"}
+LAZY = {"matplotlib", "PIL", "cupy", "cupyx", "cudnn", "mpi4py", "numba", "onnx", "onnxruntime", "tensorboard"}
 
 FILE_BUDGET = 400
 BUDGETS = {  # lines of code, together

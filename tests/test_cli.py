@@ -21,7 +21,8 @@ from minidl import cli, serialization
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["--model", "mlp", "--epochs", "1", "--batch-size", "256"]
 posix = pytest.mark.skipif(os.name != "posix", reason="terminals, limits and signals as POSIX has them")
-FILES = {"config.json", "log.csv", "checkpoint.safetensors", "checkpoint.json", "curves.png"}
+STOPPED = {"config.json", "log.csv", "checkpoint.safetensors", "checkpoint.json", "curves.png"}
+FILES = STOPPED | {"confusion.png", "confusion.csv"}
 
 
 def environment(**others: str) -> dict[str, str]:
@@ -71,20 +72,21 @@ def refused(args, capsys) -> str:
 # ------------------------------------------------------------------------------------------------------------ help
 def test_plain_minidl_shows_help(tmp_path):
     done = minidl(cwd=tmp_path)
-    assert "usage: minidl" in done.stdout and "train" in done.stdout and done.stderr == ""
+    assert "usage: minidl" in done.stdout and done.stderr == ""
+    assert re.findall(r"^    (\w+)  ", done.stdout, re.MULTILINE) == ["train", "predict", "summary", "datasets"]
 
 
-def test_help_of_train_shows_every_option_its_default_and_two_examples(capsys):
+def test_help_of_train_shows_every_option_its_default_and_examples(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["train", "--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0
-    options = "dataset model optimizer lr momentum weight-decay schedule epochs batch-size seed device".split()
-    options += "threads out data-dir quiet".split()
+    options = "dataset model augment optimizer lr momentum weight-decay schedule epochs batch-size seed".split()
+    options += "device threads out data-dir quiet".split()
     assert all(f"--{name}" in text for name in options)
     assert set(re.findall(r"--([a-z-]+)", text)) == {*options, "help"}
-    assert " ".join(text.split()).count("(default: ") == len(options) - 1  # --quiet has none
-    assert text.count("\n  minidl train") == 2
+    assert " ".join(text.split()).count("(default: ") == len(options) - 2  # --quiet and --augment have none
+    assert text.count("\n  minidl train") == 3
     assert max(map(len, text.splitlines())) <= 110
 
 
@@ -108,7 +110,11 @@ def test_a_run_prints_what_it_does_line_by_line(finished):
     _, done = finished
     lines = done.stdout.splitlines()
     assert lines[0] == "data       digits: 1,437 training and 360 test images of 8x8 pixels"
-    assert re.fullmatch(r"  1/1 +\d\.\d{4} +\d\d\.\d\d% +\d\.\d{4} +\d\d\.\d\d% +[\d.e-]+ +[\d,]+", lines[-3])
+    epoch, _, classes, mistaken, files, _ = lines[-7:-1]
+    assert re.fullmatch(r"  1/1 +\d\.\d{4} +\d\d\.\d\d% +\d\.\d{4} +\d\d\.\d\d% +[\d.e-]+ +[\d,]+", epoch)
+    assert re.fullmatch(r"by class   0 \d+\.\d%(  \d \d+\.\d%){9}", classes)
+    assert re.fullmatch(r"mistaken   \d for \d \(\d+\)(, \d for \d \(\d+\)){2}", mistaken)
+    assert files == "files      " + ", ".join(sorted(FILES))
     pattern = r"test accuracy \d\d\.\d\d% after 1 epoch in \d+\.\d s; the run is in runs/digits-mlp-1"
     assert re.fullmatch(pattern, lines[-1]), lines[-1]
     assert done.stderr == ""  # no progress bar where nobody looks at a terminal
@@ -149,6 +155,24 @@ def test_the_same_seed_gives_the_same_bytes_with_convolution_batch_norm_and_drop
         minidl("train", "--epochs", 1, "--out", out, "--quiet", cwd=tmp_path)
     a, b = ((tmp_path / out / "checkpoint.safetensors").read_bytes() for out in "ab")
     assert a == b
+
+
+def test_the_same_seed_gives_the_same_bytes_with_augmentation_and_another_seed_others(tmp_path):
+    for out, seed in (("a", 0), ("b", 0), ("c", 1)):
+        minidl("train", *QUICK, "--augment", "--out", out, "--seed", seed, "--quiet", cwd=tmp_path)
+    a, b, c = ((tmp_path / out / "checkpoint.safetensors").read_bytes() for out in "abc")
+    assert a == b != c
+    for name in ("confusion.csv", "confusion.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    minidl("train", *QUICK, "--out", "plain", "--quiet", cwd=tmp_path)
+    assert (tmp_path / "plain" / "checkpoint.safetensors").read_bytes() != a
+
+
+@pytest.mark.parametrize("model", ["resnet8", "lstm"])
+def test_the_larger_models_run(tmp_path, model):
+    minidl("train", "--model", model, "--epochs", 1, "--batch-size", 128, "--out", "run", cwd=tmp_path)
+    optimizer = json.loads((tmp_path / "run" / "config.json").read_text())["arguments"]["optimizer"]
+    assert optimizer == {"resnet8": "sgd", "lstm": "adam"}[model]
 
 
 def test_quiet_prints_the_last_line_only(tmp_path):
@@ -421,7 +445,7 @@ def test_a_signal_ends_a_run_after_the_step_with_everything_written(tmp_path, nu
     rows = log_of(run.folder)
     last = out.splitlines()[-1]
     assert last == f"stopped: {len(rows)} of 5000 epochs were finished; the checkpoint of the last step is in run"
-    assert {p.name for p in run.folder.iterdir()} == FILES
+    assert {p.name for p in run.folder.iterdir()} == STOPPED
     position = serialization.load(run.folder / "checkpoint.safetensors")["position"]
     assert position["step_in_epoch"] >= 1  # the last step, not the last epoch
     assert position["epoch"] == len(rows) and position["step"] == 45 * len(rows) + position["step_in_epoch"]

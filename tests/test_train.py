@@ -20,7 +20,7 @@ from minidl import nn, optim, serialization, train
 from minidl.data import DataLoader, TensorDataset
 from minidl.report import draw_curves
 from minidl.train import run as runs
-from minidl.train.loop import NonFiniteLoss, Position, constant, cosine, evaluate, fit
+from minidl.train.loop import NonFiniteLoss, Position, constant, cosine, evaluate, fit, warmup_cosine
 from minidl.train.metrics import Totals, accuracy
 
 LOSS = nn.CrossEntropyLoss()
@@ -88,7 +88,7 @@ def test_the_record_has_the_means_over_samples_not_over_batches(where):
     assert math.isnan(record.test_loss) and math.isnan(record.test_accuracy)
 
 
-@pytest.mark.parametrize("schedule", [constant, cosine])
+@pytest.mark.parametrize("schedule", [constant, cosine, warmup_cosine])
 def test_the_learning_rate_of_every_step_follows_the_schedule(where, schedule):
     setup = Setup(where, epochs=2)
     setup.optimizer.add_param_group({"params": [minidl.nn.Parameter(where.array([0.0]))], "lr": 0.5})
@@ -333,7 +333,7 @@ def test_images_that_are_too_small_are_refused(make):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(dataset="x"), "dataset: expected one of digits, mnist; got 'x'"),
+        (dict(dataset="x"), "dataset: expected one of digits, mnist, fashion-mnist, cifar10, cifar100; got 'x'"),
         (dict(model="x"), "model: expected one of"),
         (dict(optimizer="x"), "optimizer: expected one of"),
         (dict(schedule="x"), "schedule: expected one of"),
@@ -346,6 +346,8 @@ def test_images_that_are_too_small_are_refused(make):
         (dict(epochs=0), "epochs: expected a whole number of at least 1, got 0"),
         (dict(epochs=1.5), "epochs: expected a whole number"),
         (dict(epochs=True), "epochs: expected a whole number"),
+        (dict(augment=1), "augment: expected True or False, got 1"),
+        (dict(model="resnet8", optimizer="adam", momentum=0.9), "momentum: only the optimizer sgd has one, not adam"),
         (dict(batch_size=0), "batch_size: expected a whole number of at least 1, got 0"),
         (dict(threads=0), "threads: expected a whole number of at least 1, got 0"),
         (dict(seed=-1), "seed: expected a whole number of at least 0, got -1"),
@@ -368,7 +370,8 @@ def test_options_are_checked(options, message):
 def test_every_combination_has_defaults(dataset, model, optimizer):
     o = train.Options(dataset, model, optimizer).resolved()
     assert o.lr > 0 and o.epochs > 0 and o.batch_size > 0 and o.threads > 0 and o.device == "cpu"
-    assert (o.momentum == 0.9) == (optimizer == "sgd") and (o.weight_decay > 0) == (optimizer == "adamw")
+    decayed = optimizer == "adamw" or (optimizer, model) == ("sgd", "resnet8")
+    assert (o.momentum == 0.9) == (optimizer == "sgd") and (o.weight_decay > 0) == decayed
     given = train.Options(dataset, model, lr=7.0, epochs=3, weight_decay=0.5).resolved()
     assert (given.lr, given.epochs, given.weight_decay) == (7.0, 3, 0.5)
 
@@ -409,7 +412,8 @@ def test_a_run_leaves_its_folder(tmp_path):
     outcome = train.execute(quick(tmp_path, seed=4), lines.append)
     folder = tmp_path / "run"
     assert outcome.folder == folder and not outcome.stopped and outcome.record.epoch == 3
-    names = {"config.json", "log.csv", "checkpoint.safetensors", "checkpoint.json", "curves.png"}
+    names = {"config.json", "log.csv", "checkpoint.safetensors", "checkpoint.json"}
+    names |= {"curves.png", "confusion.png", "confusion.csv"}
     assert {p.name for p in folder.iterdir()} == names
     rows = list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
     assert [r["epoch"] for r in rows] == ["1", "2", "3"] and float(rows[-1]["test_accuracy"]) > 0.5
@@ -417,7 +421,10 @@ def test_a_run_leaves_its_folder(tmp_path):
     assert config["arguments"]["seed"] == 4 and config["arguments"]["lr"] == 0.002
     assert config["versions"]["minidl"] == minidl.__version__ and config["versions"]["numpy"] == np.__version__
     assert config["machine"]["blas"] and config["data"]["train"] == 1437
-    assert any("1,437 training" in line for line in lines) and lines[-1].startswith("  3/3")
+    assert any("1,437 training" in line for line in lines)
+    at = next(i for i, line in enumerate(lines) if line.startswith("  3/3"))
+    assert [line.split()[0] for line in lines[at + 2 :]] == ["by", "mistaken", "files"]
+    assert set(lines[-1].removeprefix("files      ").split(", ")) == names
 
 
 def test_a_run_on_the_other_device_gives_a_checkpoint_too(tmp_path):
@@ -508,6 +515,7 @@ def test_drawing_leaves_matplotlib_as_it_was_and_is_imported_late(tmp_path):
         "import matplotlib as m; values = lambda: {k: m.rcParams[k] for k in m.rcParams if k != 'backend'}\n"
         "before = values()\n"
         "minidl.report.draw_curves([], sys.argv[1])\n"
+        "minidl.report.draw_confusion(__import__('numpy').eye(2, dtype=int), 'ab', sys.argv[1])\n"
         "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot was imported'\n"
         "assert values() == before, 'settings were changed'\n"
     )

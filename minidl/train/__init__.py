@@ -1,11 +1,16 @@
 """Training: the loop, what it measures, checkpoints, and runs as folders; what the command line is made of."""
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .loop import NonFiniteLoss, Position, Record, constant, cosine, evaluate, fit
-from .metrics import Totals, accuracy
-from .models import CNN, MLP, LeNet5
-from .run import DATASETS, MODELS, OPTIMIZERS, SCHEDULES, Options, Outcome, RunError, RunFolder, execute, load_data
+from .folder import RunFolder
+from .loop import NonFiniteLoss, Position, Record, constant, cosine, evaluate, fit, warmup_cosine
+from .metrics import Totals, accuracy, confusion
+from .models import CNN, MLP, LeNet5, ResNet8, RowLSTM
+from .options import MODELS, OPTIMIZERS, SCHEDULES, Options, RunError
+from .run import Outcome, execute
+from .sets import DATASETS, load_data
+from .summary import Summary, summary
 
-__all__ = ["fit", "evaluate", "Record", "Position", "NonFiniteLoss", "constant", "cosine", "Totals", "accuracy"]
-__all__ += ["save_checkpoint", "load_checkpoint", "MLP", "LeNet5", "CNN", "execute", "load_data", "Options", "Outcome"]
-__all__ += ["RunError", "RunFolder", "DATASETS", "MODELS", "OPTIMIZERS", "SCHEDULES"]
+__all__ = ["fit", "evaluate", "Record", "Position", "NonFiniteLoss", "constant", "cosine", "warmup_cosine", "Totals"]
+__all__ += ["accuracy", "confusion", "save_checkpoint", "load_checkpoint", "MLP", "LeNet5", "CNN", "ResNet8", "execute"]
+__all__ += ["load_data", "Options", "Outcome", "RunError", "RunFolder", "DATASETS", "MODELS", "OPTIMIZERS", "SCHEDULES"]
+__all__ += ["summary", "Summary", "RowLSTM"]

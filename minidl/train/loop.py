@@ -80,6 +80,16 @@ def cosine(step: int, steps: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
+def warmup_cosine(step: int, steps: int) -> float:
+    """Up to 1 in equal steps over the first twentieth, then `cosine` over the rest (Goyal et al., 2017).
+
+    >>> [round(warmup_cosine(step, 60), 3) for step in (0, 1, 2, 3, 60)]
+    [0.333, 0.667, 1.0, 1.0, 0.0]
+    """
+    first = max(1, steps // 20)
+    return (step + 1) / first if step < first else cosine(step - first, max(1, steps - first))
+
+
 def evaluate(model: Module, data: DataLoader, loss: Callable[[Tensor, Tensor], Tensor]) -> tuple[float, float]:
     """Mean loss and accuracy of `model`, in eval mode, over the batches `(input, target)` of `data`.
 

@@ -1,11 +1,16 @@
-"""What is measured while training: accuracy, and totals over batches that are read from the device only when asked."""
+"""What is measured: accuracy, confusions, and totals over batches that are read from the device only when asked."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..backend import backend_of
+from ..modes import no_grad
+from ..nn import Module
 from ..tensor import Tensor
 
 
@@ -31,6 +36,33 @@ def accuracy(input: Tensor, target: Tensor) -> float:
 def _hits(input: Tensor, target: Tensor) -> Any:
     B = backend_of(input.array)
     return B.sum(B.argmax(input.array, axis=1) == target.array)
+
+
+def confusion(model: Module, data: Iterable[Any], classes: int) -> np.ndarray:
+    """How often `model`, in eval mode, takes a sample of class i for one of class j: row i, column j, int64.
+
+    data: batches `(input, target)`, the targets class numbers below `classes`. The model is left in the mode it was in.
+    The diagonal over the sums of the rows is the recall of each class.
+
+    Raises:
+        ValueError: `data` has a target outside 0 ... classes - 1, or the model does not give `classes` scores.
+    """
+    counts, was_training = np.zeros((classes, classes), dtype=np.int64), model.training
+    model.eval()
+    try:
+        with no_grad():
+            for input, target in data:
+                scores = model(input).array
+                if scores.ndim != 2 or scores.shape[1] != classes:
+                    raise ValueError(f"confusion: expected scores (N, {classes}), got {tuple(scores.shape)}")
+                B = backend_of(scores)
+                guess, true = (B.to_host(a) for a in (B.argmax(scores, axis=1), target.array))
+                if true.size and (true.min() < 0 or true.max() >= classes):
+                    raise ValueError(f"confusion: expected targets below {classes}, got {true.min()} to {true.max()}")
+                np.add.at(counts, (true, guess), 1)
+    finally:
+        model.train(was_training)
+    return counts
 
 
 class Totals:
