@@ -669,3 +669,9 @@ def test_legacy_constructors_and_asarray():
 def test_finfo_and_iinfo_print():
     assert repr(minidl.iinfo(minidl.int8)) == "iinfo(min=-128, max=127, dtype=int8)"
     assert repr(minidl.finfo()).startswith("finfo(resolution=1e-06, min=-3.40282e+38, ")
+
+
+def test_closeness_of_single_numbers(where):
+    a, b = where.tensor(1.0), where.tensor(1.0 + 1e-7)
+    assert minidl.allclose(a, b) and not minidl.allclose(a, b, rtol=1e-9)
+    assert minidl.isclose(a, b).shape == ()

@@ -342,7 +342,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False) -> Tenso
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> Tensor:
     """Whether |input - other| <= atol + rtol |other|, element by element."""
     B = backend_of(input.array)
-    return wrap(B.isclose(input.array, other.array, rtol=rtol, atol=atol, equal_nan=equal_nan))
+    return wrap(B.asarray(B.isclose(input.array, other.array, rtol=rtol, atol=atol, equal_nan=equal_nan)))
 
 
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> builtins.bool:
