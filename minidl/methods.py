@@ -33,8 +33,11 @@ _FUNCTIONS_ONLY = """
     triu_indices var_mean vstack where
 """
 _NOT_METHODS = {*_FUNCTIONS_ONLY.split(), *creation.__all__} - {"bernoulli", "multinomial"}
+_OTHER_TENSORS = set("other index src source mask tensor1 vec2 mat2 vec batch1 end indices".split())
 for _name in set(F.__all__) - _NOT_METHODS:
-    setattr(Tensor, _name, getattr(getattr(F, _name), "raw", getattr(F, _name)))
+    _raw = getattr(getattr(F, _name), "raw", getattr(F, _name))
+    _others = _OTHER_TENSORS & set(_raw.__code__.co_varnames[: _raw.__code__.co_argcount])
+    setattr(Tensor, _name, getattr(F, _name) if _others else _raw)  # among the arguments of one Tensor it is `self`
 Tensor.__neg__, Tensor.__abs__, Tensor.__matmul__ = E.negative, E.absolute, F.matmul
 Tensor.__gt__, Tensor.__ge__, Tensor.__lt__, Tensor.__le__ = E.greater, E.greater_equal, E.less, E.less_equal
 Tensor.__add__, Tensor.__sub__, Tensor.__mul__, Tensor.__truediv__ = E.add, E.subtract, E.multiply, E.divide

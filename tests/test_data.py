@@ -7,6 +7,7 @@ import copy
 import gc
 import inspect
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -193,6 +194,15 @@ def test_tensor_dataset():
         (lambda: ImageDataset(np.zeros((2, 3)), np.zeros(2), "a"), ValueError, r"got \(2, 3\) and \(2,\)"),
         (lambda: ImageDataset(np.zeros((2, 3, 3)), np.zeros(3), "a"), ValueError, r"\(2, 3, 3\) and \(3,\)"),
         (lambda: ImageDataset(np.zeros((1, 2, 2)), np.zeros(1), "a", 3), TypeError, "transform .* got int"),
+        (lambda: ImageDataset([[1]], np.zeros(1), "a"), TypeError, "data should be a Tensor .* got list"),
+        (lambda: ImageDataset(np.zeros((1, 2, 2)), [0], "a"), TypeError, "targets should be a Tensor .* got list"),
+        (lambda: ImageDataset(np.zeros((1, 2, 2)), np.zeros(1), "a"), TypeError, "integers, got float64"),
+        (
+            lambda: ImageDataset(np.zeros((2, 2, 2)), np.array([1, 2]), "ab"),
+            ValueError,
+            r"targets\[1\] is 2, expected 0 to 1 \(2 classes\)",
+        ),
+        (lambda: ImageDataset(np.zeros((1, 2, 2)), np.array([-1]), "ab"), ValueError, r"targets\[0\] is -1"),
         (lambda: images(3)[3], IndexError, "index 3 is out of range for 3"),
         (lambda: images(3)[-4], IndexError, "index -4 is out of range for 3"),
         (lambda: images(3)[0.5], TypeError, "float"),
@@ -246,6 +256,8 @@ def test_subset_and_split():
         ([0.5, 0.4], "sum to 0.9, expected 10"),
         ([11, -1], "cannot be negative"),
         ([2.5, 7.5], "sum to 10.0"),
+        ([float("nan"), 0.5], "finite numbers, got .nan, 0.5."),
+        ("ab", "finite numbers, got 'ab'"),
     ],
 )
 def test_split_refuses(lengths, message):
@@ -281,6 +293,9 @@ def test_stack():
         (lambda: ConcatDataset([[1], Count(3)]), TypeError, "data set 1, a Count, has no samples by index"),
         (lambda: ConcatDataset([NoLength()]), TypeError, "data set 0, a NoLength"),
         (lambda: StackDataset(), ValueError, "at least one"),
+        (lambda: StackDataset(NoLength()), TypeError, "StackDataset: NoLength has no __len__"),
+        (lambda: list(KFold(2).split(NoLength())), TypeError, "KFold: NoLength has no __len__"),
+        (lambda: random_split(NoLength(), [1]), TypeError, "random_split: NoLength has no __len__"),
         (lambda: StackDataset([1], a=[1]), ValueError, "either in order or by name"),
         (lambda: StackDataset([1], [1, 2]), ValueError, r"size mismatch .* \[1, 2\]"),
         (lambda: KFold(1), ValueError, "at least 2, got 1"),
@@ -365,6 +380,7 @@ def test_weighted_sampler():
     np.testing.assert_allclose(pairs.count((2, 1)) / 4000, 4 / 8 * 3 / 4, atol=0.03)  # 1 out of what is left
     balanced = DataLoader(range(6), 4, sampler=WeightedRandomSampler(weights, 10, generator=minidl.Generator(0)))
     assert len(balanced) == 3 and len(sum(values(balanced), [])) == 10
+    assert set(WeightedRandomSampler([1e308, 0, 1e308], 50)) == {0, 2}  # their sum is no float64
 
 
 @pytest.mark.parametrize(
@@ -383,6 +399,9 @@ def test_weighted_sampler():
         (lambda: RandomSampler([1], replacement=1), TypeError, "replacement should be a bool, got 1"),
         (lambda: RandomSampler([1], generator=3), TypeError, "generator should be a minidl.Generator or None, got int"),
         (lambda: iter(RandomSampler([], num_samples=2)), ValueError, "empty"),
+        (lambda: RandomSampler(NoLength()), TypeError, "RandomSampler: NoLength has no __len__"),
+        (lambda: iter(RandomSampler(NoLength(), num_samples=2)), TypeError, "RandomSampler: NoLength has no __len__"),
+        (lambda: iter(SequentialSampler(NoLength())), TypeError, "SequentialSampler: NoLength has no __len__"),
         (lambda: BatchSampler([1], 0, False), ValueError, "batch_size should be a positive integer, got 0"),
         (lambda: BatchSampler([1], True, False), ValueError, "got True"),
         (lambda: BatchSampler([1], 2, 1), ValueError, "drop_last should be a bool, got 1"),
@@ -948,6 +967,31 @@ def test_a_program_ends_though_a_thread_is_at_work():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[0]\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks as POSIX has them")
+def test_a_pass_does_not_go_on_in_a_forked_process():
+    program = """
+import os, warnings
+from minidl.data import DataLoader
+warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+batches = iter(DataLoader(range(8), 2, num_workers=1))
+print(next(batches).tolist(), flush=True)
+child = os.fork()
+if child == 0:
+    try:
+        next(batches)
+    except RuntimeError as error:
+        print(error, flush=True)
+    print([x.tolist() for x in DataLoader(range(4), 2, num_workers=1)], flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print(next(batches).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "[0, 1]" and lines[2:] == ["[[0, 1], [2, 3]]", "[2, 3]"], (lines, done.stderr)
+    assert "stayed in the parent process" in lines[1]
 
 
 def test_a_batch_that_takes_too_long():

@@ -581,6 +581,7 @@ def test_an_archive_reaches_nothing_else(home, server, content, reason, monkeypa
     )
     with pytest.raises(DatasetError) as error:
         SmallCIFAR(download=True)
+    assert len(str(error.value).splitlines()) == 3  # what failed, what was tried, what to do
     assert reason in str(error.value) and f"into {home / FOLDER} by hand" in str(error.value)
     assert names_in(home / FOLDER) == [] and names_in(home) == [FOLDER]
 
@@ -733,6 +734,23 @@ def test_image_folder_with_damaged_files_and_circles(pictures):
     assert len(ImageFolder(pictures)) < 12
 
 
+def test_image_folder_reads_no_more_than_pictures(pictures, monkeypatch):
+    path = pictures / "cat" / "0.png"
+    Image.new("I;16", (2, 1), 0x1234).save(path)
+    assert ImageFolder(pictures)[0][0].tolist() == [[[0x12] * 3] * 2]  # the upper byte, not cut off at 255
+    Image.new("RGB", (4, 4)).save(pictures / "page.eps")
+    path.write_bytes((pictures / "page.eps").read_bytes())  # Pillow would start Ghostscript for it
+    with pytest.raises(DatasetError, match="cat/0.png cannot be read as an image .it is none of PNG, JPEG"):
+        ImageFolder(pictures)[0]
+
+    def broken(*args, **kwargs):
+        raise IndexError("a decoder that was surprised")
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(DatasetError, match="cat/0.png cannot be read as an image .a decoder that was surprised"):
+        ImageFolder(pictures)[0]
+
+
 # ------------------------------------------------------------------------------------------------------------ tables
 def table(tmp_path, text, name="t.csv"):
     path = tmp_path / name
@@ -796,6 +814,11 @@ def test_csv_forms(tmp_path):
         ("a,b\n1,2\n", {"target": 2}, ValueError, "there is no column 2, .* has 2"),
         ("a,b\n1,2\n", {"columns": ["z"]}, ValueError, "columns: .* has no column 'z'"),
         ("a\n1\n", {"target": "a"}, ValueError, "no column left"),
+        ("a,b\n1_0,2\n", {}, DatasetError, "'1_0' is not a number"),
+        ("a,b\n1," + "9" * 5000, {}, DatasetError, r"'9{40}'\.\.\. \(5000 characters\) does not fit float32"),
+        ("a,b\n1,2\n", {"columns": "ab"}, TypeError, "a list of names or numbers, got the string 'ab'"),
+        ("a,b\n1,2\n", {"header": "yes"}, TypeError, "header should be True, False or None, got 'yes'"),
+        ("a,b\n1,2\n", {"encoding": "nope"}, ValueError, "there is no encoding 'nope'"),
         ("a\n1\n", {"delimiter": "::"}, ValueError, "delimiter should be one character, got '::'"),
         ("a\n1\n", {"transform": 3}, TypeError, "transform should be callable or None, got int"),
     ],

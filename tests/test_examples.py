@@ -69,6 +69,7 @@ def test_autoencoder_beats_the_mean_image(tmp_path):
     assert picture(lines, tmp_path / "rebuilt.png") == (1200, 288)
 
 
+@pytest.mark.slow
 def test_vae_prints_a_bound_that_rises(tmp_path):
     lines = run_example(
         "vae.py", "--dataset", "digits", "--epochs", "3", "--batch-size", "32", cwd=tmp_path
@@ -81,6 +82,7 @@ def test_vae_prints_a_bound_that_rises(tmp_path):
     assert picture(lines, tmp_path / "vae.png") == (960, 636)
 
 
+@pytest.mark.slow
 def test_gan_does_not_collapse_at_once(tmp_path):
     lines = run_example(
         "gan.py", "--dataset", "digits", "--epochs", "6", "--batch-size", "64", cwd=tmp_path
@@ -94,6 +96,7 @@ def test_gan_does_not_collapse_at_once(tmp_path):
     assert picture(lines, tmp_path / "gan.png") == (700, 740)
 
 
+@pytest.mark.slow
 def test_pseudo_labels_compares_both_ways_of_learning(tmp_path):
     lines = run_example("pseudo_labels.py", "--seeds", "2", "--rounds", "2", "--steps", "60", cwd=tmp_path).splitlines()
     pattern = "seed #: # labels #%, with pseudo-labels #% (# of # images, #% of them right)"
@@ -116,6 +119,7 @@ def test_reinforce_keeps_the_pole_up_longer(tmp_path):
     assert 8 < lengths[0] < lengths[2] <= 100 and lengths[2] > 60  # a random policy lasts for 22 steps
 
 
+@pytest.mark.slow
 def test_activations_shows_which_start_can_learn(tmp_path):
     args = ["--dataset", "digits", "--depth", "10", "--width", "64", "--steps", "50"]
     lines = run_example("activations.py", *args, cwd=tmp_path).splitlines()
@@ -128,6 +132,7 @@ def test_activations_shows_which_start_can_learn(tmp_path):
     assert picture(lines, tmp_path / "activations.png") == (1540, 715)
 
 
+@pytest.mark.slow
 def test_dropout_shows_both_curves(tmp_path):
     args = ["--dataset", "digits", "--samples", "200", "--epochs", "40", "--width", "256"]
     lines = run_example("dropout.py", *args, cwd=tmp_path).splitlines()

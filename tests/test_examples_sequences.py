@@ -16,6 +16,7 @@ LAYERS = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
 TABLE = "\n".join(line.split(" | ")[0] for line in LAYERS.splitlines() if line.startswith("| `"))  # first columns only
 
 
+@pytest.mark.slow
 def test_row_lstm_reads_the_digits(tmp_path):
     lines = run_example("mnist_row_lstm.py", "--dataset", "digits", "--epochs", "6", cwd=tmp_path).splitlines()
     epochs = numbers("epoch #: training loss #, test accuracy #%", lines)
@@ -41,6 +42,7 @@ def test_the_residual_network_takes_a_part_of_the_data(tmp_path):
     assert accuracy % 2.5 == 0  # one image of 40
 
 
+@pytest.mark.slow
 def test_char_lstm_learns_a_text_and_writes(tmp_path):
     text = "to be, or not to be: that is the question.\n"
     (tmp_path / "text.txt").write_text(text * 120)
@@ -63,6 +65,7 @@ def test_char_lstm_carries_its_state_from_window_to_window(tmp_path):
     assert "aabaabaab" in lines[4]
 
 
+@pytest.mark.slow
 def test_gru_against_lstm_compares_on_equal_terms(tmp_path):
     args = ["--length", "8", "--updates", "300", "--every", "100", "--hidden", "24", "--lr", "0.01"]
     head, *lines = run_example("gru_against_lstm.py", *args, cwd=tmp_path).splitlines()

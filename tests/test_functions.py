@@ -14,7 +14,7 @@ import pytest
 from calls import PRINTED, PRINTED_WITH
 
 import minidl
-from minidl import Tensor
+from minidl import Tensor, functions
 from minidl.nn import functional as F
 
 MAKE_STUBS = str(Path(__file__).resolve().parent / "make_stubs.py")
@@ -386,6 +386,7 @@ def test_stubs_are_current():
 
 _PROGRAM = """
 import minidl
+from minidl import functions
 from minidl.nn import functional as F
 
 x = minidl.randn(4, 3, requires_grad=True)
@@ -675,3 +676,37 @@ def test_closeness_of_single_numbers(where):
     a, b = where.tensor(1.0), where.tensor(1.0 + 1e-7)
     assert minidl.allclose(a, b) and not minidl.allclose(a, b, rtol=1e-9)
     assert minidl.isclose(a, b).shape == ()
+
+
+def test_integers_and_single_numbers_where_numpy_differs():
+    small = minidl.tensor([1, 255, 0], dtype=minidl.uint8)
+    assert small.round().dtype == minidl.uint8 and minidl.tensor([3, -1]).round().tolist() == [3, -1]
+    assert minidl.trapezoid(small).item() == 255.5
+    with np.errstate(invalid="ignore"):
+        assert minidl.logit(minidl.tensor([2], dtype=minidl.uint8)).isnan().all()
+    assert minidl.cov(minidl.tensor([1, 2, 3])).item() == 1.0
+    half = minidl.tensor(0.5)
+    assert minidl.signbit(-half).item() is True
+    assert minidl.nonzero(half).shape == (1, 0) and minidl.nonzero(half * 0).shape == (0, 0)
+    assert minidl.argwhere(half).shape == (1, 0)
+    assert [i.tolist() for i in minidl.where(half)] == [[0]]
+
+
+def test_functions_of_each_element_name_themselves():
+    for name in ("exp", "log", "floor", "sqrt", "isnan"):
+        with pytest.raises(TypeError, match=f"{name}: input must be a Tensor, got NoneType"):
+            getattr(minidl, name)(None)
+
+
+@pytest.mark.parametrize("name", sorted(functions.__all__))
+def test_no_function_fails_for_want_of_a_tensor_without_saying_so(name):
+    """None, a list or a string where a Tensor belongs: an error of Python's kinds for arguments, never an attribute."""
+    function = getattr(functions, name)
+    for wrong in (None, [1.0, 2.0], "text"):
+        for arguments in ((wrong,), (wrong, 0), (minidl.ones(2), wrong), (wrong, wrong, wrong)):
+            try:
+                function(*arguments)
+            except (TypeError, ValueError, RuntimeError, IndexError):
+                pass
+            except AttributeError as error:
+                raise AssertionError(f"{name}{arguments}: {error}") from error

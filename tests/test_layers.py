@@ -476,3 +476,71 @@ def test_first_values():
     weight = nn.ConvTranspose2d(4, 30, 5, groups=2).weight.detach().numpy()
     bound = 1 / math.sqrt(15 * 25)
     assert weight.shape == (4, 15, 5, 5) and abs(weight).max() <= bound and abs(weight).max() > 0.9 * bound
+
+
+# --------------------------------------------------------------------------------------- empty batches and integers
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (nn.LayerNorm(3), (0, 3)),
+        (nn.RMSNorm(3), (0, 3)),
+        (nn.GroupNorm(2, 4), (0, 4, 3, 2)),
+        (nn.InstanceNorm2d(4, affine=True, track_running_stats=True), (0, 4, 3, 2)),
+        (nn.ReflectionPad2d(1), (0, 4, 3, 2)),
+        (nn.CircularPad2d(1), (0, 4, 3, 2)),
+        (nn.Conv2d(4, 2, 3, padding=1, padding_mode="replicate"), (0, 4, 3, 2)),
+        (nn.Softmax(-1), (3, 0)),
+        (nn.LogSoftmax(0), (0, 2)),
+        (nn.GLU(), (3, 0)),
+    ],
+)
+def test_nothing_in_gives_nothing_out(layer, shape):
+    given = minidl.zeros(shape, requires_grad=True)
+    y = layer(given)
+    assert 0 in y.shape
+    y.sum().backward()
+    assert given.grad.shape == shape
+    assert all(v.isfinite().all() for v in layer.state_dict().values())
+
+
+def test_integers_stay_integers_where_nothing_is_scaled():
+    given = minidl.tensor([-4, -1, 0, 1, 7])
+    for y, expected in (
+        (nn.ReLU6()(given), [0, 0, 0, 1, 6]),
+        (nn.Hardtanh(-2, 3.5)(given), [-2, -1, 0, 1, 3]),
+        (nn.Threshold(0.5, 20)(given), [20, 20, 20, 1, 7]),
+    ):
+        assert (y.dtype, y.tolist()) == (minidl.int64, expected)
+    for layer in (nn.ReLU6(), nn.Hardtanh(), nn.Threshold(0, 1)):
+        with pytest.raises(TypeError, match="input must be numbers, got minidl.bool"):
+            layer(given > 0)
+    for layer in (nn.Softsign(), nn.Tanhshrink()):
+        assert layer(given).dtype == minidl.float32
+
+
+def test_no_pixels_cannot_be_pooled():
+    for pool in (F.max_pool2d, F.avg_pool2d):
+        with pytest.raises(ValueError, match=r"pool2d: kernel \(3, 3\) does not fit the image \(0, 3\)"):
+            pool(ONES(2, 4, 0, 3), 3, 2, 1, ceil_mode=True)
+
+
+def test_what_is_no_tensor_is_refused_by_name():
+    for name in ("relu", "tanh", "sigmoid", "relu6", "gelu", "softmax"):
+        with pytest.raises(TypeError, match=f"{name}: input must be a Tensor, got list"):
+            getattr(F, name)([1.0], **({"dim": 0} if name == "softmax" else {}))
+    with pytest.raises(TypeError, match="Flatten: start_dim must be an int, got 'a'"):
+        nn.Flatten("a")
+
+
+def test_gelu_of_single_precision():
+    """Within a few last digits of the double one, and exactly 0 or x far out."""
+    x = np.concatenate([np.linspace(-8, 8, 20001), np.logspace(-10, 1, 2001)])
+    single, double = (F.gelu(minidl.tensor(x.astype(kind))).numpy() for kind in ("float32", "float64"))
+    assert np.abs(single - double).max() < 2e-6
+    near = np.abs(x) < 0.5
+    assert (np.abs(single - double)[near] <= 1e-6 * np.abs(double[near]) + 1e-30).all()
+    far = minidl.tensor([-1e30, -100.0, 100.0, 1e30])
+    assert F.gelu(far).tolist() == [0.0, 0.0, *far[2:].tolist()]
+    e = minidl.erf(minidl.tensor(x.astype("float32"))).numpy()
+    exact = np.array([math.erf(v) for v in x.astype("float32").tolist()])
+    assert (np.abs(e - exact) <= 1e-6 * np.abs(exact)).all() and np.abs(e).max() == 1

@@ -381,3 +381,27 @@ def test_losses_neither_wait_for_the_device_nor_upload():
     step()
     with no_sync(), no_upload():
         step()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+@pytest.mark.parametrize("options", [{}, {"weight": minidl.ones(5)}])
+def test_classes_are_checked_beside_an_ignored_class_within_the_range(name, options):
+    for wrong in (-1, -100, 5):
+        with pytest.raises(IndexError, match=f"{name}: index {wrong} is out of range for size 5"):
+            getattr(F, name)(x(3, 5), classes(2, wrong, 0), ignore_index=2, **options)
+    assert getattr(F, name)(x(3, 5), classes(2, 2, 0), ignore_index=2, **options).isfinite()
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: nn.CrossEntropyLoss(label_smoothing="a"), "CrossEntropyLoss: label_smoothing must be a number"),
+        (lambda: nn.CrossEntropyLoss(ignore_index=None), "CrossEntropyLoss: ignore_index must be an int, got None"),
+        (lambda: nn.NLLLoss(ignore_index=1.5), "NLLLoss: ignore_index must be an int, got 1.5"),
+        (lambda: F.nll_loss(x(1, 2), classes(0), ignore_index=True), "nll_loss: ignore_index must be an int"),
+        (lambda: F.cross_entropy(x(1, 2), classes(0), label_smoothing=None), "cross_entropy: label_smoothing must be"),
+    ],
+)
+def test_options_of_the_wrong_type_are_named(call, words):
+    with pytest.raises(TypeError, match=words):
+        call()

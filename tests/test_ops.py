@@ -270,5 +270,5 @@ def test_convolutions_of_all_kinds_agree_with_their_definitions(rng):
             continue
         tried += 1
         c, f, n = (int(v) for v in rng.integers(1, 4, size=3))
-        x, w = rng.normal(size=(n, c * groups, height, width)), rng.normal(size=(f * groups, c, *kernel))
-        _compare_conv2d(both, rng, x, w, rng.normal(size=f * groups), (stride, padding, dilation, groups))
+        x, w = _large(rng, n, c * groups, height, width), _large(rng, f * groups, c, *kernel)
+        _compare_conv2d(both, rng, x, w, _large(rng, f * groups), (stride, padding, dilation, groups))

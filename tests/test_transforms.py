@@ -276,7 +276,9 @@ def test_a_sample_that_comes_twice_is_not_transformed_twice_alike():
 def test_random_transforms_of_several_data_sets():
     def several(last):
         steps = [RandomCrop((9, 7), 3), RandomHorizontalFlip(), ToTensor(), *last]
-        first, second = (ImageDataset(pixels(), np.arange(N), "abc", Compose(steps)) for _ in range(2))
+        first, second = (
+            ImageDataset(pixels(), np.arange(N), list(map(str, range(N))), Compose(steps)) for _ in range(2)
+        )
         return ConcatDataset([first, Subset(second, range(5, 20))])
 
     fast, slow = (
@@ -298,7 +300,7 @@ def test_streams_and_all_images_at_once():
         for size, w in ((5, 0), (3, 0), (5, 1))
     ]
     assert same(runs[0], runs[1]) and same(runs[0], runs[2])
-    data = ImageDataset(pixels(), np.arange(N), "abc", Compose([RandomCrop((9, 7), 3), ToTensor()]))
+    data = ImageDataset(pixels(), np.arange(N), list(map(str, range(N))), Compose([RandomCrop((9, 7), 3), ToTensor()]))
     minidl.manual_seed(1)
     x, _ = data.tensors()
     data.transform = Compose([*data.transform.transforms, Lambda(lambda t: t)])
@@ -330,7 +332,9 @@ def test_random_target_transforms_agree():
         def __call__(self, target):
             return float(stream(1).uniform(1)[0, 0])
 
-    data = ImageDataset(pixels(), np.arange(N), "abc", Compose([RandomHorizontalFlip(), ToTensor()]), Noise())
+    data = ImageDataset(
+        pixels(), np.arange(N), list(map(str, range(N))), Compose([RandomHorizontalFlip(), ToTensor()]), Noise()
+    )
     minidl.manual_seed(1)
     fast = np.concatenate([y.array for _, y in DataLoader(data, 6)])
     data.transform = Compose([*data.transform.transforms, Lambda(lambda t: t)])

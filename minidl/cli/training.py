@@ -62,7 +62,7 @@ def add_train(commands: Any) -> None:
     )
     how.add_argument("--momentum", type=float, metavar="M", help="momentum of sgd (default: 0.9)")
     how.add_argument(
-        "--weight-decay", type=float, metavar="W", help="weight decay (default: 0; adamw 0.01, sgd on resnet8 0.0005)"
+        "--weight-decay", type=float, metavar="W", help="weight decay (default: 0; adamw 0.01, sgd on resnet8 0.0002)"
     )
     add_choice(
         how, "schedule", known.SCHEDULES, None,

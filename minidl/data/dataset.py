@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from ..backend.random import Generator, default_generator
 from ..tensor import Tensor, wrap
 from .collate import default_collate
 from .draws import by_default, drawing, each
-from .sampler import check_generator
+from .sampler import check_generator, length_of
 from .transforms.base import stands_for, vectorised
 
 T_co = TypeVar("T_co", covariant=True)
@@ -127,8 +128,8 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
     as an int. Batches of data moved to a GPU (`data.data = data.data.to("cuda")`) are gathered and transformed there.
 
     Raises:
-        TypeError: a transform is not callable, or an index not an integer.
-        ValueError: data and targets differ in length.
+        TypeError: a transform is not callable, an index or a target not an integer.
+        ValueError: data and targets differ in length, or a target is not the number of one of the `classes`.
     """
 
     classes: list[str]
@@ -144,6 +145,11 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
         for name, t in (("transform", transform), ("target_transform", target_transform)):
             if t is not None and not callable(t):
                 raise TypeError(f"{type(self).__name__}: {name} should be callable or None, got {type(t).__name__}")
+        for name, x in (("data", data), ("targets", targets)):
+            if not hasattr(x, "shape") or not hasattr(x, "dtype"):
+                raise TypeError(
+                    f"{type(self).__name__}: {name} should be a Tensor or a NumPy array, got {type(x).__name__}"
+                )
         if len(data.shape) not in (3, 4) or tuple(targets.shape) != tuple(data.shape[:1]):
             raise ValueError(
                 f"{type(self).__name__}: expected data (N, H, W) or (N, H, W, C) and targets (N,), got "
@@ -152,11 +158,24 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
         self.data: Any = _tensor(data)
         self.targets: Any = _tensor(targets)
         self.classes, self.transform, self.target_transform = list(classes), transform, target_transform
+        self._check_targets()
 
     @property
     def class_to_idx(self) -> dict[str, int]:
         """The class's number by its name."""
         return {name: i for i, name in enumerate(self.classes)}
+
+    def _check_targets(self) -> None:
+        numbers = backend_of(self.targets.array).to_host(self.targets.array)
+        if numbers.dtype.kind not in "iu":
+            raise TypeError(f"{type(self).__name__}: targets should be class numbers, integers, got {numbers.dtype}")
+        wrong = (numbers < 0) | (numbers >= len(self.classes))
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise ValueError(
+                f"{type(self).__name__}: targets[{at}] is {numbers[at]}, expected 0 to {len(self.classes) - 1} "
+                f"({len(self.classes)} classes)"
+            )
 
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         index = operator.index(index)
@@ -247,13 +266,17 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Genera
     drawn from `generator`, or from the thread's default generator.
 
     Raises:
-        ValueError: a length is negative, or they do not add up to the data set.
+        ValueError: a length is negative or no finite number, or they do not add up to the data set.
+        TypeError: the data set has no `__len__`.
 
     >>> [len(part) for part in random_split(range(10), [0.75, 0.25], generator=Generator(0))]
     [8, 2]
     """
     check_generator("random_split", generator)
-    n, total = len(dataset), sum(lengths)
+    n = length_of("random_split", dataset)
+    if isinstance(lengths, str) or not all(isinstance(v, numbers.Real) and math.isfinite(v) for v in lengths):
+        raise ValueError(f"random_split: expected lengths or fractions, finite numbers, got {lengths!r}")
+    total = sum(lengths)
     if any(v < 0 for v in lengths):
         raise ValueError(f"random_split: a length or fraction cannot be negative, got {list(lengths)}")
     if math.isclose(total, 1):

@@ -15,6 +15,7 @@ from ..backend.random import Generator, default_generator
 from ..tensor import Tensor, wrap
 from .dataset import Dataset, IterableDataset, Subset, batch_of
 from .draws import current, drawing
+from .sampler import length_of
 
 
 class ConcatDataset(Dataset):
@@ -35,7 +36,9 @@ class ConcatDataset(Dataset):
             raise ValueError("ConcatDataset: expected at least one data set")
         for i, data in enumerate(self.datasets):
             if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
-                raise TypeError(f"ConcatDataset: data set {i}, a {type(data).__name__}, has no samples by index")
+                raise TypeError(
+                    f"ConcatDataset: data set {i}, a {type(data).__name__}, has no samples by index, or no length"
+                )
         self.cumulative_sizes = list(itertools.accumulate(len(data) for data in self.datasets))
 
     def __getitem__(self, index: Any) -> Any:
@@ -91,7 +94,7 @@ class StackDataset(Dataset):
         if bool(args) == bool(kwargs):
             raise ValueError("StackDataset: expected data sets either in order or by name, at least one")
         self.datasets: Any = kwargs or args
-        sizes = [len(data) for data in (kwargs.values() if kwargs else args)]
+        sizes = [length_of("StackDataset", data) for data in (kwargs.values() if kwargs else args)]
         if len(set(sizes)) > 1:
             raise ValueError(f"StackDataset: size mismatch between datasets, they have {sizes} samples")
         self._length = sizes[0]
@@ -143,7 +146,7 @@ class KFold:
         targets: one class for each sample, for `stratified`; by default `dataset.targets`. Without a seed one draw is
         taken from the thread's default generator.
         """
-        for train, test in self.indices(len(dataset), self._targets(dataset, targets)):
+        for train, test in self.indices(length_of("KFold", dataset), self._targets(dataset, targets)):
             yield Subset(dataset, train), Subset(dataset, test)
 
     def indices(self, n: int, targets: Any = None) -> list[tuple[list[int], list[int]]]:

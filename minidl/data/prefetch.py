@@ -76,6 +76,7 @@ class Prefetcher:
         thread = threading.Thread(target=_run, args=arguments, name="minidl-data", daemon=True)
         # the thread must be gone before the interpreter takes its modules away, hence also at exit
         self._close = weakref.finalize(self, _stop, thread, self._tasks, stopped)
+        self._thread = thread
         thread.start()
 
     def put(self, number: int, task: Any) -> None:
@@ -87,8 +88,10 @@ class Prefetcher:
         """The next result. What its work raised is raised here, with the traceback of the work.
 
         Raises:
-            RuntimeError: it was not ready after `timeout` seconds.
+            RuntimeError: it was not ready after `timeout` seconds, or this process is a fork and has not the thread.
         """
+        if not self._thread.is_alive():  # only the thread that forks goes on in the child: this would wait for ever
+            raise RuntimeError("DataLoader: this pass's thread stayed in the parent process; begin a new pass here")
         try:
             result, error = self._results.get(timeout=timeout)
         except queue.Empty:

@@ -41,7 +41,7 @@ class SequentialSampler(Sampler[int]):
         self.data_source = data_source
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self.data_source)))
+        return iter(range(length_of("SequentialSampler", self.data_source)))
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -56,6 +56,7 @@ class RandomSampler(Sampler[int]):
 
     Raises:
         ValueError: the data source is empty, or `num_samples` is not a positive integer.
+        TypeError: it has no `__len__`.
 
     >>> sorted(RandomSampler("abcd", generator=Generator(0)))
     [0, 1, 2, 3]
@@ -72,7 +73,7 @@ class RandomSampler(Sampler[int]):
             raise TypeError(f"RandomSampler: replacement should be a bool, got {replacement!r}")
         if num_samples is not None:
             _check_positive("RandomSampler", "num_samples", num_samples)
-        elif len(data_source) == 0:
+        elif length_of("RandomSampler", data_source) == 0:
             raise ValueError("RandomSampler: the data source is empty, so there is nothing to shuffle (num_samples=0)")
         check_generator("RandomSampler", generator)
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
@@ -85,7 +86,7 @@ class RandomSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = self.generator or default_generator()
-        n, wanted = len(self.data_source), self.num_samples
+        n, wanted = length_of("RandomSampler", self.data_source), self.num_samples
         if n == 0:
             raise ValueError("RandomSampler: the data source is empty, so there is nothing to draw")
         if self.replacement:
@@ -158,7 +159,10 @@ class WeightedRandomSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = self.generator or default_generator()
         if self.replacement:
-            ends = np.cumsum(self.weights)
+            with np.errstate(over="ignore"):
+                ends = np.cumsum(self.weights)
+            if not np.isfinite(ends[-1]):  # weights count in proportion only
+                ends = np.cumsum(self.weights / self.weights.max())
             u = generator.uniform((self.num_samples,), np.float64) * ends[-1]
             # an index of weight 0 has an empty interval, which side="right" passes over; rounding may reach the end
             last = int(np.flatnonzero(self.weights)[-1])
@@ -207,6 +211,13 @@ def check_generator(where: str, generator: object) -> None:
     """Raise TypeError unless `generator` is a minidl Generator or None."""
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(f"{where}: generator should be a minidl.Generator or None, got {type(generator).__name__}")
+
+
+def length_of(where: str, data: object) -> int:
+    """len(data); a TypeError that names what has no length."""
+    if not hasattr(data, "__len__"):
+        raise TypeError(f"{where}: {type(data).__name__} has no __len__, so its samples cannot be counted; define it")
+    return len(data)  # type: ignore[arg-type]
 
 
 def _check_positive(where: str, name: str, value: object) -> None:

@@ -10,6 +10,7 @@ from ..creation import *
 from ..creation import _size  # noqa: F401
 from ..formatting import set_printoptions
 from . import elementwise, index, linalg, order, reduce, shape, types
+from .arguments import explained
 from .elementwise import *
 from .index import *
 from .linalg import *
@@ -21,3 +22,7 @@ from .types import *
 __all__ = ["set_printoptions"]
 for _part in (creation, elementwise, index, linalg, order, reduce, shape, types):
     __all__ += _part.__all__
+for _part in (elementwise, index, linalg, order, reduce, shape):
+    for _name in _part.__all__:
+        if callable(globals()[_name]):
+            globals()[_name] = explained(globals()[_name])

@@ -52,6 +52,35 @@ def added(input, dtype=None) -> Tensor:
     return input.to(int64) if input.array.dtype.kind in "biu" else input
 
 
+def explained(function):
+    """The function, which says what came in where a Tensor should have been; a call that is right costs nothing more.
+
+    >>> explained(lambda input: input.array)([1, 2])
+    Traceback (most recent call last):
+    TypeError: <lambda>: expected a Tensor, got list [1, 2]
+    """
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except AttributeError as error:
+            if error.name not in _OF_TENSORS or isinstance(error.obj, Tensor):
+                raise
+            text = f"{function.__name__}: expected a Tensor, got {type(error.obj).__name__} {error.obj!r:.60}"
+            raise TypeError(text) from None
+        except TypeError as error:
+            if not str(error).startswith("expected an array"):  # what the backend says, which does not know who asked
+                raise
+            raise TypeError(f"{function.__name__}: {error}") from None
+
+    call.raw, call.__module__ = getattr(function, "raw", function), __package__  # type: ignore[attr-defined]
+    return call
+
+
+_OF_TENSORS = set("array shape ndim dtype device edge version is_floating_point to requires_grad".split())
+
+
 def sequence(name: str, tensors):
     """The list or tuple of Tensors, which must not be empty."""
     if not isinstance(tensors, (list, tuple)) or not tensors:

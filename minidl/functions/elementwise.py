@@ -119,7 +119,13 @@ def where(condition, input=None, other=None):
 
 def nonzero(input, *, as_tuple=False):
     """The indices of the elements that are not 0: a row for each, or a tuple with a Tensor for each dimension."""
-    found = [wrap(i) for i in backend_of(input.array).nonzero(input.array)]
+    x = a_tensor("nonzero", input).array
+    if not x.ndim:  # PyTorch's rule: as a vector in the tuple, without columns in the matrix
+        x = x.reshape(1)
+        if not as_tuple:
+            n = len(backend_of(x).nonzero(x)[0])
+            return zeros(n, 0, dtype=int64, device=input.device)
+    found = [wrap(i) for i in backend_of(x).nonzero(x)]
     return tuple(found) if as_tuple else stack(found, 1) if found else zeros(1, 0, dtype=int64)
 
 
@@ -130,10 +136,12 @@ def masked_fill(input, mask, value) -> Tensor:
 
 # ------------------------------------------------------------------------------------ ops with PyTorch's signatures
 def _unary(op, name=None):
-    def function(input) -> Tensor:
-        return op(input)
+    name = name or op.__name__
 
-    function.__name__, function.__doc__ = name or op.__name__, op.__doc__
+    def function(input) -> Tensor:
+        return op(input if isinstance(input, Tensor) else a_tensor(name, input))
+
+    function.__name__, function.__doc__ = name, op.__doc__
     vars(function)["raw"] = op  # a method needs no name for its argument
     return function
 
@@ -167,6 +175,8 @@ arcsin, arccos, arctan, arctan2, arcsinh, arccosh, arctanh = asin, acos, atan, a
 
 def round(input, *, decimals=0) -> Tensor:
     """The nearest whole number, ties to the even one; `decimals` digits after the point (before it, if negative)."""
+    if a_tensor("round", input).array.dtype.kind != "f" and not decimals:
+        return positive(input).clone()
     if not decimals:
         return E.rint(input)
     floating("round with decimals", input)
@@ -220,7 +230,8 @@ def sinc(input) -> Tensor:
 
 def logit(input, eps=None) -> Tensor:
     """log(x / (1 - x)), of x = input limited to [eps, 1 - eps] if eps is given."""
-    x = input if eps is None else clamp(input, eps, 1 - eps)
+    x = a_tensor("logit", input) if input.array.dtype.kind == "f" else input.to(mode.dtype)
+    x = x if eps is None else clamp(x, eps, 1 - eps)
     return E.log(x / (1 - x))
 
 
@@ -326,7 +337,8 @@ def signbit(input) -> Tensor:
     """Whether each element's sign is negative, that of -0.0 included."""
     if input.array.dtype.kind != "f":
         return E.less(input, 0)
-    return wrap(backend_of(input.array).signbit(input.array))
+    B = backend_of(input.array)
+    return wrap(B.asarray(B.signbit(input.array)))  # of a 0-d array NumPy gives a number
 
 
 def isin(elements, test_elements, *, assume_unique=False, invert=False) -> Tensor:

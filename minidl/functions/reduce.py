@@ -7,6 +7,7 @@ import math
 
 from ..backend import backend_of
 from ..backend.dtypes import int64
+from ..modes import mode
 from ..ops import elementwise as E
 from ..ops import reduce as R
 from ..ops import shape as S
@@ -105,21 +106,23 @@ logsumexp = _reduction("logsumexp", R.logsumexp, "log(sum(exp(input))) over `dim
 @named
 def softmax(input, dim=None, dtype=None) -> Tensor:
     """exp(input) / sum exp(input) along `dim`."""
-    return R.softmax(input if dtype is None else input.to(dtype), axis=_softmax_dim("softmax", input, dim))
+    return _softmaxed(R.softmax, "softmax", input, dim, dtype)
 
 
 @named
 def log_softmax(input, dim=None, dtype=None) -> Tensor:
     """log softmax(input) along `dim`."""
-    return R.log_softmax(input if dtype is None else input.to(dtype), axis=_softmax_dim("log_softmax", input, dim))
+    return _softmaxed(R.log_softmax, "log_softmax", input, dim, dtype)
 
 
-def _softmax_dim(name, input, dim):
+def _softmaxed(op, name, input, dim, dtype) -> Tensor:
+    x = a_tensor(name, input) if dtype is None else input.to(dtype)
     if dim is None:
         raise TypeError(
-            f"{name}: dim must be given: along which dimension of {tuple(input.shape)} do the results sum to 1?"
+            f"{name}: dim must be given: along which dimension of {tuple(x.shape)} do the results sum to 1?"
         )
-    return dim
+    axis = dimension(name, x, dim)
+    return op(x, axis=dim) if not x.array.ndim or x.array.shape[axis] else E.identity(x)
 
 
 # ---------------------------------------------------------------------------------------------- sums and products
@@ -242,6 +245,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None) -> Tensor:
 
 
 def _slabs(name, y, x, dx, dim):
+    y = a_tensor(name, y) if y.array.dtype.kind == "f" else y.to(mode.dtype)  # the sum of two small integers overflows
     dim = dimension(name, y, dim)
     n = y.array.shape[dim]
     if x is not None:
@@ -340,6 +344,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None) -> Tensor:
         raise NotImplementedError("cov: fweights and aweights are not supported")
     if input.array.ndim > 2:
         raise RuntimeError(f"cov: expected at most 2 dimensions, got {tuple(input.shape)}")
+    input = input if input.array.dtype.kind == "f" else input.to(mode.dtype)
     x = S.reshape(input, shape=(1, -1)) if input.array.ndim < 2 else input
     d = x - mean(x, 1, True)
     y = (d @ d.T) / builtins.max(x.shape[1] - correction, 0)

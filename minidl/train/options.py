@@ -21,8 +21,8 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {"sgd": SGD, "adam": Adam, "adamw": 
 SCHEDULES: dict[str, Callable[[int, int], float]] = {
     "cosine": cosine, "warmup-cosine": warmup_cosine, "constant": constant
 }  # fmt: skip
-EPOCHS = {"digits": 12, "mnist": 5, "fashion-mnist": 10, "cifar10": 20, "cifar100": 30}
-BATCH_SIZE = {"digits": 32, "mnist": 64, "fashion-mnist": 64, "cifar10": 128, "cifar100": 128}
+EPOCHS = {"digits": 12, "mnist": 5, "fashion-mnist": 10, "cifar10": 15, "cifar100": 30}
+BATCH_SIZE = {"digits": 32, "mnist": 64, "fashion-mnist": 64, "cifar10": 64, "cifar100": 64}
 THREADS = 1  # products of this size gain nothing from more, and lose where cores are shared (docs/results.md)
 _ADAM = {"mlp": 0.002, "lenet5": 0.003, "cnn": 0.003, "resnet8": 0.005, "lstm": 0.003}
 LR = {
@@ -30,7 +30,7 @@ LR = {
     "adam": _ADAM,
     "adamw": _ADAM,
 }
-WEIGHT_DECAY = {"sgd": {"resnet8": 5e-4}, "adamw": dict.fromkeys(MODELS, 0.01)}  # elsewhere 0
+WEIGHT_DECAY = {"sgd": {"resnet8": 2e-4}, "adamw": dict.fromkeys(MODELS, 0.01)}  # elsewhere 0
 
 
 class RunError(RuntimeError):

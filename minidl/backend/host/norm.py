@@ -44,8 +44,8 @@ def batch_norm_grad(g, x, weight, mean, inv):
 
 def _dot(a, b, axis):
     """The sum of a b over the last axes, which are kept with size 1."""
-    lead = a.shape[: a.ndim - len(axis)]
-    return np.vecdot(a.reshape(*lead, -1), b.reshape(*lead, -1)).reshape(*lead, *(1,) * len(axis))
+    lead, m = a.shape[: a.ndim - len(axis)], math.prod(a.shape[a.ndim - len(axis) :])  # -1 cannot stand for m if N is 0
+    return np.vecdot(a.reshape(*lead, m), b.reshape(*lead, m)).reshape(*lead, *(1,) * len(axis))
 
 
 def layer_norm(x, weight, bias, *, axis, eps, center=True):

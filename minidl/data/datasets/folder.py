@@ -13,24 +13,36 @@ from ..dataset import Dataset
 from .source import DatasetError
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")  # those that run nothing when they are opened
 
 
 def image_loader(path: str) -> np.ndarray:
-    """An image file, read by Pillow, as a uint8 array (H, W, 3) of red, green and blue.
+    """An image file (PNG, JPEG, BMP, GIF, PPM, TIFF, WebP), read by Pillow, as a uint8 array (H, W, 3) of red, green
+    and blue. Of 16 bits of grey the upper 8 count.
 
     Raises:
         DatasetError: the file is no image, or is cut off; the message names it.
         ImportError: Pillow is not installed.
     """
     try:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise ImportError("ImageFolder: reading images needs Pillow: pip install pillow") from None
     try:
-        with open(path, "rb") as stream, Image.open(stream) as image:
+        with open(path, "rb") as stream, Image.open(stream, formats=_FORMATS) as image:
+            if image.mode.startswith("I;16"):  # `convert` would cut off what is above 255
+                grey = (np.asarray(image) >> 8).astype(np.uint8)
+                return np.stack([grey, grey, grey], axis=-1)
             return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"ImageFolder: {path} cannot be read as an image ({error})") from None
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:
+        raise DatasetError(
+            f"ImageFolder: {path} cannot be read as an image (it is none of {', '.join(_FORMATS)})"
+        ) from None
+    except Exception as error:  # decoders raise all sorts of things at damaged files
+        what = str(error) or type(error).__name__
+        raise DatasetError(f"ImageFolder: {path} cannot be read as an image ({what})") from None
 
 
 class ImageFolder(Dataset[tuple[Any, int]]):

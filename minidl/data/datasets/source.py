@@ -260,7 +260,7 @@ class Source:
                     temporary_path.chmod(0o644)
                     temporary_path.replace(folder / file.name)
         except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-            return f"is damaged, not a whole tar file ({error})"
+            return f"is damaged, not a whole tar file ({str(error).partition(chr(10))[0].removesuffix(':')})"
         finally:
             for temporary_path, _ in done:
                 temporary_path.unlink(missing_ok=True)

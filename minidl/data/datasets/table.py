@@ -61,6 +61,10 @@ class CSV(Dataset[tuple]):
                 raise TypeError(f"CSV: {name} should be callable or None, got {type(t).__name__}")
         if not isinstance(delimiter, str) or len(delimiter) != 1:
             raise ValueError(f"CSV: delimiter should be one character, got {delimiter!r}")
+        if header not in (None, True, False):
+            raise TypeError(f"CSV: header should be True, False or None, got {header!r}")
+        if isinstance(columns, str):
+            raise TypeError(f"CSV: columns should be a list of names or numbers, got the string {columns!r}")
         self.path, self.transform, self.target_transform = Path(path), transform, target_transform
         lines = _read(self.path, delimiter, encoding)
         first = lines[0][1]
@@ -103,12 +107,12 @@ class CSV(Dataset[tuple]):
     def _number(self, cell: str, line: int, column: str) -> float:
         if cell.strip().lower() in _MISSING:
             raise DatasetError(f"CSV: {self.path}, line {line}, column {column!r}: a value is missing ({cell!r})")
-        try:
-            value = float(cell)
-        except ValueError:
-            raise DatasetError(f"CSV: {self.path}, line {line}, column {column!r}: {cell!r} is not a number") from None
+        where = f"CSV: {self.path}, line {line}, column {column!r}: {_short(cell)}"
+        if not _is_number(cell):
+            raise DatasetError(f"{where} is not a number")
+        value = float(cell)
         if not math.isfinite(value) or abs(value) > float(np.finfo(np.float32).max):
-            raise DatasetError(f"CSV: {self.path}, line {line}, column {column!r}: {cell!r} does not fit float32")
+            raise DatasetError(f"{where} does not fit float32")
         return value
 
     def _target(self, cells: list[tuple[int, str]], column: str) -> np.ndarray:
@@ -157,7 +161,11 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell  # Python reads 1_0 as ten; in a table it is a slip of the pen
+
+
+def _short(cell: str) -> str:
+    return repr(cell) if len(cell) <= 40 else f"{cell[:40]!r}... ({len(cell)} characters)"
 
 
 def _read(path: Path, delimiter: str, encoding: str) -> list[tuple[int, list[str]]]:
@@ -166,6 +174,8 @@ def _read(path: Path, delimiter: str, encoding: str) -> list[tuple[int, list[str
         with open(path, newline="", encoding=encoding) as stream:
             reader = csv.reader(stream, delimiter=delimiter, strict=True)
             lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except LookupError:
+        raise ValueError(f"CSV: there is no encoding {encoding!r}") from None
     except UnicodeDecodeError as error:
         raise DatasetError(f"CSV: {path} is not a text in {encoding} ({error})") from None
     except csv.Error as error:

@@ -18,6 +18,7 @@ def _result(name: str, input: Tensor, inplace: bool, compute) -> Tensor:
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
+    a_tensor(input, "relu")
     return input.assign("relu_", lambda: E.relu(input)) if inplace else E.relu(input)
 
 
@@ -28,12 +29,12 @@ def relu_(input: Tensor) -> Tensor:
 
 def tanh(input: Tensor) -> Tensor:
     """tanh x."""
-    return E.tanh(input)
+    return E.tanh(a_tensor(input, "tanh"))
 
 
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + e^-x)."""
-    return E.sigmoid(input)
+    return E.sigmoid(a_tensor(input, "sigmoid"))
 
 
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None) -> Tensor:
@@ -70,9 +71,17 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 
 
 # ------------------------------------------------------------------------------------------ straight pieces, kinks
+def _own(value, x: Tensor, where: str):
+    """A number as the elements of x have it: integers stay integers; bools are refused."""
+    kind = x.array.dtype.kind
+    if kind == "b":
+        raise TypeError(f"{where}: input must be numbers, got {x.dtype}; use input.float()")
+    return value if kind == "f" else int(value)
+
+
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)."""
-    a_tensor(input, "relu6")
+    _own(6, a_tensor(input, "relu6"), "relu6")
     return _result("relu6", input, inplace, lambda: A.hardtanh(input, low=0, high=6))
 
 
@@ -82,6 +91,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     low, high = number(min_val, "min_val", "hardtanh"), number(max_val, "max_val", "hardtanh")
     if low > high:
         raise ValueError(f"hardtanh: min_val must be at most max_val, got {min_val} and {max_val}")
+    low, high = _own(low, input, "hardtanh"), _own(high, input, "hardtanh")
     return _result("hardtanh", input, inplace, lambda: A.hardtanh(input, low=low, high=high))
 
 
@@ -156,6 +166,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     """x where x > threshold, else value."""
     a_tensor(input, "threshold")
     limit, value = number(threshold, "threshold", "threshold"), number(value, "value", "threshold")
+    limit, value = _own(limit, input, "threshold"), _own(value, input, "threshold")
     return _result("threshold", input, inplace, lambda: E.where(E.less_equal(input, limit), value, input))
 
 
@@ -264,13 +275,13 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
-    x = floating(input, "softsign")
+    x = a_tensor(input, "softsign")
     return x / (1 + E.absolute(x))
 
 
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh x."""
-    x = floating(input, "tanhshrink")
+    x = a_tensor(input, "tanhshrink")
     return x - E.tanh(x)
 
 
@@ -286,5 +297,5 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise IndexError(f"glu: dim {dim} is out of range for input {tuple(x.shape)}")
     if x.array.shape[dim] % 2:
         raise ValueError(f"glu: expected an even size along dim {dim}, got input {tuple(x.shape)}")
-    a, b = F.chunk(x, 2, dim)
+    a, b = F.chunk(x, 2, dim) if x.array.shape[dim] else (x, x)
     return a * E.sigmoid(b)

@@ -46,7 +46,8 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) 
                 f"{tuple(pad)} for input {tuple(shape)}"
             )
         for axis, (before, after) in enumerate(width):
-            input = _continued(input, axis, before, after, mode)
+            if before or after:
+                input = _continued(input, axis, before, after, mode)
         return input
     if any(n < 0 for both in width for n in both):
         cut = tuple([slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(shape, width, strict=True)])

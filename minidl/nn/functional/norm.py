@@ -128,7 +128,7 @@ def group_norm(
     if channels % num_groups:
         raise ValueError(f"group_norm: {channels} channels of {shape} cannot be divided into {num_groups} groups")
     _check_sizes("group_norm", shape, channels, weight=weight, bias=bias)
-    if math.prod(shape[1:]) // num_groups * n <= 1:
+    if n and math.prod(shape[1:]) // num_groups * n <= 1:
         raise ValueError(f"group_norm: expected more than one value per channel, got input {shape}")
     x = x.reshape(n, num_groups, channels // num_groups, math.prod(shape[2:]))
     affine = [None if v is None else v.reshape(1, num_groups, -1, 1) for v in (weight, bias)]
@@ -168,7 +168,7 @@ def instance_norm(
     affine = [None if v is None else v.reshape(line) for v in (weight, bias)]
     y, mean, var = N.layer_norm(x, *affine, axis=tuple(range(2, len(shape))), eps=eps)
     for kept, new, scale in ((running_mean, mean, 1.0), (running_var, var, m / (m - 1))):
-        if kept is not None:
+        if kept is not None and shape[0]:  # no samples have no average
             _follow(kept, F.mean(new.detach().reshape(shape[:2]), 0).array * scale, momentum)
     return y
 

@@ -34,7 +34,7 @@ def _windows(where, x, kernel, stride, padding, dilation, ceil_mode):
     """The number of windows down and across, and how much to pad for them."""
     size = x.array.shape[2:]
     out = P.pool_output_size(size, kernel, stride, padding, dilation, ceil_mode)
-    if min(out) < 1:
+    if min(*out, *size) < 1:
         raise ValueError(f"{where}: kernel {kernel} does not fit the image {tuple(size)} with padding {padding}")
     return out, P.pool_padding(size, kernel, stride, padding, dilation, out)
 

@@ -22,6 +22,16 @@ def _check_weight(where, weight, classes) -> None:
         raise ValueError(f"{where}: weight is {tuple(weight.shape)}, expected one number for each of {classes} classes")
 
 
+def _check_ignored(where, ignore_index) -> None:
+    if not isinstance(ignore_index, (int, np.integer)) or isinstance(ignore_index, bool):
+        raise TypeError(f"{where}: ignore_index must be an int, got {ignore_index!r}")
+
+
+def _check_smoothing(where, label_smoothing) -> None:
+    if not 0.0 <= number(label_smoothing, "label_smoothing", where) <= 1.0:
+        raise ValueError(f"{where}: label_smoothing must be between 0 and 1, got {label_smoothing}")
+
+
 def _classes(where, input, target, weight) -> tuple[Tensor, Tensor]:
     """Input (N, C, d1, ...) and integer target (N, d1, ...), also where one sample (C,) and a 0-d class came."""
     if input.array.ndim == 0:
@@ -50,14 +60,12 @@ def _all_valid(where, target, classes, ignore_index) -> bool:
     if not isinstance(array, np.ndarray):
         return False
     B = backend_of(array)
-    if 0 <= ignore_index < classes and (array == ignore_index).any():
-        return False
     try:
         B.check_index(array, classes, where)
     except IndexError:
         B.check_index(array[array != ignore_index], classes, where)
         return False
-    return True
+    return not (0 <= ignore_index < classes and bool((array == ignore_index).any()))
 
 
 def _row_weights(target, weight, ignore_index, dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,6 +104,7 @@ def nll_loss(
     range.
     """
     reduction = check_reduction("nll_loss", reduction, size_average, reduce)
+    _check_ignored("nll_loss", ignore_index)
     single = floating(input, "nll_loss").array.ndim == 1
     x, t = _classes("nll_loss", input, a_tensor(target, "nll_loss", "target"), weight)
     refuse_empty("nll_loss", x, reduction)
@@ -137,8 +146,8 @@ def cross_entropy(
     where = "cross_entropy"
     reduction = check_reduction(where, reduction, size_average, reduce)
     floating(input, where), a_tensor(target, where, "target")
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"{where}: label_smoothing must be between 0 and 1, got {label_smoothing}")
+    _check_smoothing(where, label_smoothing)
+    _check_ignored(where, ignore_index)
     single = input.array.ndim == 1
     if target.array.dtype.kind == "f" and target.array.shape == input.array.shape and input.array.ndim:
         if ignore_index >= 0:
@@ -271,6 +280,7 @@ class NLLLoss(WeightedLoss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
+        _check_ignored("NLLLoss", ignore_index)
         self.ignore_index = ignore_index
 
 
@@ -292,8 +302,8 @@ class CrossEntropyLoss(WeightedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
-        if not 0.0 <= label_smoothing <= 1.0:
-            raise ValueError(f"CrossEntropyLoss: label_smoothing must be between 0 and 1, got {label_smoothing}")
+        _check_smoothing("CrossEntropyLoss", label_smoothing)
+        _check_ignored("CrossEntropyLoss", ignore_index)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
 
