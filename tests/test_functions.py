@@ -698,6 +698,7 @@ def test_functions_of_each_element_name_themselves():
             getattr(minidl, name)(None)
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize("name", sorted(functions.__all__))
 def test_no_function_fails_for_want_of_a_tensor_without_saying_so(name):
     """None, a list or a string where a Tensor belongs: an error of Python's kinds for arguments, never an attribute."""

@@ -42,7 +42,7 @@ def test_warmup_cosine_against_its_closed_form(steps):
 
 def test_what_nothing_is_said_about():
     o = train.Options("cifar10", "resnet8").resolved()
-    assert (o.optimizer, o.schedule, o.lr, o.momentum, o.weight_decay) == ("sgd", "warmup-cosine", 0.1, 0.9, 5e-4)
+    assert (o.optimizer, o.schedule, o.lr, o.momentum, o.weight_decay) == ("sgd", "warmup-cosine", 0.1, 0.9, 2e-4)
     assert (o.epochs, o.batch_size) == (15, 64)
     o = train.Options().resolved()
     assert (o.optimizer, o.schedule, o.lr, o.momentum, o.augment) == ("adam", "cosine", 0.003, None, False)

@@ -22,7 +22,7 @@ from .types import *
 __all__ = ["set_printoptions"]
 for _part in (creation, elementwise, index, linalg, order, reduce, shape, types):
     __all__ += _part.__all__
-for _part in (elementwise, index, linalg, order, reduce, shape):
-    for _name in _part.__all__:
-        if callable(globals()[_name]):
-            globals()[_name] = explained(globals()[_name])
+_made_like = [_name for _name in creation.__all__ if _name.endswith("_like")] + ["bernoulli", "multinomial", "poisson"]
+for _name in [*_made_like, *[_n for _p in (elementwise, index, linalg, order, reduce, shape) for _n in _p.__all__]]:
+    if callable(globals()[_name]):
+        globals()[_name] = explained(globals()[_name])

@@ -65,9 +65,11 @@ def explained(function):
         try:
             return function(*args, **kwargs)
         except AttributeError as error:
-            if error.name not in _OF_TENSORS or isinstance(error.obj, Tensor):
+            given = [error.obj, *args, *kwargs.values()] if error.name in _OF_TENSORS else [*args, *kwargs.values()]
+            wrong = [x for x in given if x is None or isinstance(x, (list, tuple, str, dict))]
+            if not wrong:
                 raise
-            text = f"{function.__name__}: expected a Tensor, got {type(error.obj).__name__} {error.obj!r:.60}"
+            text = f"{function.__name__}: expected a Tensor, got {type(wrong[0]).__name__} {wrong[0]!r:.60}"
             raise TypeError(text) from None
         except TypeError as error:
             if not str(error).startswith("expected an array"):  # what the backend says, which does not know who asked
@@ -78,7 +80,7 @@ def explained(function):
     return call
 
 
-_OF_TENSORS = set("array shape ndim dtype device edge version is_floating_point to requires_grad".split())
+_OF_TENSORS = set("array shape ndim dtype device edge version is_floating_point to clamp detach requires_grad".split())
 
 
 def sequence(name: str, tensors):
