@@ -19,6 +19,7 @@ gelu      2.301    2.301    0.665
 """
 
 import argparse
+import math
 
 import matplotlib.pyplot as plt
 
@@ -88,7 +89,7 @@ for column, (act_name, activation) in enumerate(ACTIVATIONS.items()):
         record = []
         F.cross_entropy(model(x[:500], record), y[:500]).backward()
         mean, std = (minidl.tensor(v).numpy() for v in zip(*record, strict=True))
-        norms = [layer.weight.grad.double().norm().item() for layer in model.hidden]
+        norms = [layer.weight.grad.double().norm().item() or math.nan for layer in model.hidden]  # 0 has no logarithm
         layers, color = range(1, args.depth + 1), COLORS[init_name]
         axes[0, column].plot(layers, mean, color=color, label=init_name)
         axes[0, column].fill_between(layers, mean - std, mean + std, color=color, alpha=0.2)
