@@ -572,6 +572,7 @@ MEMBERS = [(f"{FOLDER}/{name}", data) for name, data in CIFAR_FILES.items()]
         (b"<html>not here</html>", "is damaged, not a whole tar file"),
         (gzip.compress(b"no tar"), "is damaged, not a whole tar file"),
     ],
+    ids=["symbolic link", "hard link", "short", "above", "absolute", "truncated", "page", "no tar"],
 )
 def test_an_archive_reaches_nothing_else(home, server, content, reason, monkeypatch):
     server.pages["/bad/cifar.tar.gz"] = content
