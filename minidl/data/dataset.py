@@ -157,7 +157,8 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
             )
         self.data: Any = _tensor(data)
         self.targets: Any = _tensor(targets)
-        self.classes, self.transform, self.target_transform = list(classes), transform, target_transform
+        self.classes, self.target_transform = list(classes), target_transform
+        self.transform: Any = transform  # may have `batch`
         self._check_targets()
 
     @property
@@ -193,7 +194,7 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
             return None
         images = gather(self.data, indices, type(self).__name__)
         if self.transform is not None:
-            images = self.transform.batch(images)  # type: ignore[attr-defined]
+            images = self.transform.batch(images)
         targets = gather(self.targets, indices, type(self).__name__)
         if self.target_transform is not None:  # of a single number: no need to hurry
             numbers = backend_of(targets).to_host(targets).tolist()

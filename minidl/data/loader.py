@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import zlib
@@ -275,7 +276,8 @@ class _Pass:
         start = now if start is None else tuple(start)
         self.place = _Place(start)
         self._batched, self._sampler = loader.batch_sampler is not None, loader.sampler
-        self._key = DrawKey(lambda epoch=loader._epoch: (*start, epoch))  # type: ignore[misc]
+        epoch = loader._epoch  # as it is now: the loader counts on
+        self._key = DrawKey(lambda: (*start, epoch))
         self._seen: Counter | None = None if _meets_once(loader) else Counter()
         self._work = _Work(loader, self._key)
         if self._work.streamed and not loader.num_workers:
@@ -350,27 +352,18 @@ class _Pass:
             return task
         self._ordered += 1
         indices = wanted if self._batched else [wanted]
-        repeats = None if self._seen is None else self._repeats(indices)
+        repeats = None if self._seen is None else _repeats(indices, self._seen)
         if skipped:
             return None
         return _Task(wanted, Scope(self._key, _numbers(indices), repeats))
-
-    def _repeats(self, indices: Any) -> np.ndarray:
-        """How often each index came before in this pass: a sample drawn twice is not transformed twice alike."""
-        seen, out = self._seen, []
-        for i in indices:
-            i = int(i) if isinstance(i, np.integer) else i
-            out.append(seen[i] if isinstance(i, Hashable) else 0)  # type: ignore[index]
-            if isinstance(i, Hashable):
-                seen[i] += 1  # type: ignore[index]
-        return np.array(out, dtype=np.int64)
 
 
 class _Work:
     """Prepares batches, in whatever thread. It knows the data set and the collation, and where a stream is."""
 
     def __init__(self, loader: DataLoader, key: DrawKey) -> None:
-        self.dataset, self.collate_fn, self.drop_last = loader.dataset, loader.collate_fn, loader.drop_last
+        self.dataset, self.drop_last = loader.dataset, loader.drop_last
+        self.collate_fn: Any = loader.collate_fn  # may have `batch`
         self.batched, self.streamed = loader.batch_sampler is not None, isinstance(loader.dataset, IterableDataset)
         self._key, self._read = key, 0
         self._samples: Iterator | None = None
@@ -405,7 +398,7 @@ class _Work:
                 if batch is not None:
                     scope.position = COLLATE
                     with drawing(scope):
-                        return batch if plain else self.collate_fn.batch(batch)  # type: ignore[union-attr]
+                        return batch if plain else self.collate_fn.batch(batch)
         with drawing(scope):
             samples = samples_of(self.dataset, wanted)
         scope.position = COLLATE
@@ -446,13 +439,22 @@ def _meets_once(loader: DataLoader) -> bool:
 
 def _numbers(indices: Any) -> np.ndarray:
     """The keys of samples for their streams: their index; the checksum of its text where that is no integer."""
-    try:
+    with contextlib.suppress(ValueError, OverflowError):  # lists of several lengths, integers beyond 64 bits
         numbers = np.asarray(indices)
         if numbers.ndim == 1 and numbers.dtype.kind in "iu":
             return numbers.astype(np.int64)
-    except (ValueError, OverflowError):
-        pass
     return np.array([int(zlib.crc32(repr(i).encode())) for i in indices], dtype=np.int64)
+
+
+def _repeats(indices: Any, seen: Counter) -> np.ndarray:
+    """How often each index came before in this pass: a sample drawn twice is not transformed twice alike."""
+    out = []
+    for i in indices:
+        i = int(i) if isinstance(i, np.integer) else i
+        out.append(seen[i] if isinstance(i, Hashable) else 0)
+        if isinstance(i, Hashable):
+            seen[i] += 1
+    return np.array(out, dtype=np.int64)
 
 
 class _Stream(Sampler):

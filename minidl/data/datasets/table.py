@@ -65,7 +65,8 @@ class CSV(Dataset[tuple]):
             raise TypeError(f"CSV: header should be True, False or None, got {header!r}")
         if isinstance(columns, str):
             raise TypeError(f"CSV: columns should be a list of names or numbers, got the string {columns!r}")
-        self.path, self.transform, self.target_transform = Path(path), transform, target_transform
+        self.path, self.target_transform = Path(path), target_transform
+        self.transform: Any = transform  # may have `batch`
         lines = _read(self.path, delimiter, encoding)
         first = lines[0][1]
         if header is None:
@@ -141,7 +142,7 @@ class CSV(Dataset[tuple]):
         if not vectorised(self.transform):
             return None
         x = wrap(gather(self.features, indices, "CSV"))
-        x = x if self.transform is None else self.transform.batch(x)  # type: ignore[attr-defined]
+        x = x if self.transform is None else self.transform.batch(x)
         if self.targets is None:
             return [x]
         y = gather(self.targets, indices, "CSV")
