@@ -381,7 +381,7 @@ def _through(node, parents, vjps, gs, grads, owned) -> None:
 
 def _add(grads, owned, edge, earlier, g) -> None:
     """Add g to the gradient of `edge`: the first was borrowed, the sum is ours, from then on it is changed in place."""
-    if edge in owned:
+    if edge in owned and g.__class__ is earlier.__class__:  # else one of them is row-sparse, and the sum is not
         backend_of(g).iadd(earlier, g)
     else:
         total = earlier + g
@@ -412,8 +412,8 @@ def accumulate(leaf: Tensor, g, owned: bool, create_graph: bool) -> None:
         else:
             g = g.array if isinstance(g, Tensor) else g
             leaf._grad = wrap(g if owned else backend_of(g).copy(g))
-    elif create_graph:
-        leaf._grad = leaf._grad + g
+    elif create_graph or (leaf._grad.is_sparse and g.__class__ is not leaf._grad.array.__class__):
+        leaf._grad = leaf._grad.to_dense() + g  # the sum is not row-sparse
     else:
         backend_of(g).iadd(leaf._grad.array, g)
         leaf._grad.changed()

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-from . import autograd, creation
+from . import autograd, creation, rows
 from . import functions as F
 from .backend import BACKENDS, backend_of, device
 from .backend.dtypes import as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from .backend.rows import RowArray
 from .formatting import format_tensor
 from .functions.arguments import watched
 from .modes import mode
@@ -180,7 +181,7 @@ def numpy(self, *, force: bool = False) -> np.ndarray:
     """The NumPy array on the same memory; force=True detaches, and copies from a GPU."""
     if self._requires_grad and not force:
         raise RuntimeError("numpy: this tensor requires a gradient; use x.detach().numpy()")
-    if not isinstance(self.array, np.ndarray) and not force:
+    if not isinstance(self.array, np.ndarray) and not force and not self.is_sparse:
         raise TypeError(f"numpy: this tensor is on {self.device}; use x.cpu().numpy()")
     return backend_of(self.array).to_host(self.array)
 
@@ -219,6 +220,8 @@ def __index__(self) -> int:
 
 @attach
 def __repr__(self) -> str:
+    if self.is_sparse:
+        return rows.text(self)
     array = backend_of(self.array).to_host(self.array)
     notes: list[str] = []
     device = [] if isinstance(self.array, np.ndarray) else [f"device='{self.device}'"]
@@ -291,7 +294,9 @@ def detach_(self) -> Tensor:
 Tensor.nelement, Tensor.ndimension, Tensor.nbytes = F.numel, dim, property(lambda self: self.array.nbytes)
 Tensor.itemsize = property(element_size)
 Tensor.is_cuda = property(lambda self: self.device.type == "cuda")
-Tensor.is_sparse = property(lambda self: False)
+Tensor.is_sparse = property(lambda self: self.array.__class__ is RowArray)
+for _name in "to_dense coalesce is_coalesced indices values _indices _values _nnz".split():
+    attach(getattr(rows, _name))
 Tensor.T = property(lambda self: F.permute(self, *range(self.array.ndim)[::-1]))
 Tensor.mT = property(lambda self: F.transpose(self, -1, -2))
 

@@ -346,4 +346,4 @@ def living_base(base: tuple | None) -> tuple | None:
 
 def describe(array) -> str:
     """Its dtype, shape and device, for error messages."""
-    return f"{array.dtype} {tuple(array.shape)} on {backend_of(array).device_of(array)}"
+    return f"{getattr(array, 'kind', '')}{array.dtype} {tuple(array.shape)} on {backend_of(array).device_of(array)}"

@@ -103,7 +103,6 @@ x = minidl.ones(2, 2)
 MISSING = {
     "Embedding(max_norm=...)": lambda: nn.Embedding(3, 2, max_norm=1.0)(minidl.tensor([0])),
     "scale_grad_by_freq=True": lambda: nn.Embedding(3, 2, scale_grad_by_freq=True)(minidl.tensor([0])),
-    "sparse=True": lambda: nn.Embedding(3, 2, sparse=True)(minidl.tensor([0])),
     "LSTM(proj_size=...)": lambda: nn.LSTM(2, 3, proj_size=2),
     "ConvTranspose1d": lambda: nn.ConvTranspose1d(1, 1, 2, padding_mode="reflect"),
     "ConvTranspose2d": lambda: nn.ConvTranspose2d(1, 1, 2, padding_mode="reflect"),

@@ -769,3 +769,245 @@ def test_learning_works():
             loss.backward()
             rule.step()
         assert float(loss) < 1e-6, re.sub(r"\s+", " ", repr(rule))
+
+
+# ------------------------------------------------------------------------------------- hyperparameters that follow
+def falling(step):
+    return 1.0 / (1 + step)
+
+
+class Tracked:
+    """A schedule with a length and a memory of what it was asked."""
+
+    steps = 10
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, step):
+        self.asked.append(step)
+        return falling(step)
+
+
+def test_a_hyperparameter_follows_a_schedule_from_step_0(where):
+    w = where.leaf([0.0, 0.0])
+    rule = optim.SGD([w], lr=falling)
+    assert rule.param_groups[0]["lr"] == 1.0
+    expected = 0.0
+    for t in range(5):
+        w.grad = where.tensor(np.ones(2))
+        rule.step()
+        expected -= falling(t)
+        np.testing.assert_allclose(where.host(w), expected, rtol=1e-15)
+        assert rule.param_groups[0]["lr"] == falling(t)
+        assert rule.param_groups[0]["scheduled"]["lr"] == {"step": t + 1, "scale": 1.0, "last": falling(t)}
+
+
+def test_any_hyperparameter_of_any_group_may_follow():
+    a, b = leaf(2), leaf(3)
+    rule = optim.Adam([{"params": [a], "lr": 0.5}, {"params": [b]}], lr=falling, betas=(falling_beta, 0.99))
+    for t in range(4):
+        rule.step()
+        first, second = rule.param_groups
+        assert (first["lr"], second["lr"]) == (0.5, falling(t))
+        assert first["betas"] == second["betas"] == (falling_beta(t), 0.99)
+    assert [sorted(s) for s in rule.schedules] == [["betas[0]"], ["betas[0]", "lr"]]
+    assert "betas[0] follows" in repr(rule) and "scheduled" not in repr(rule)
+
+
+def falling_beta(step):
+    return 0.9 - 0.1 * step
+
+
+def test_schedules_act_in_optimizers_of_others_and_functions_of_theirs_are_left_alone():
+    w = leaf(2)
+    rule = ThroughData([w], lr=Tracked())
+    for t in range(3):
+        rule.step()
+        assert rule.param_groups[0]["lr"] == falling(t)
+    rule = ThroughData([w], lr=falling)
+    assert rule.param_groups[0]["lr"] is falling
+
+
+@pytest.mark.parametrize("stop", range(7))
+def test_a_followed_schedule_is_resumed_at_its_step(stop):
+    def make():
+        w = Parameter(np.zeros(2))
+        return w, optim.SGD([w], lr=falling, momentum=falling_momentum)
+
+    def go(w, rule, steps):
+        for _ in range(steps):
+            w.grad = wrap(np.cos(w.array + 1))
+            rule.step()
+
+    w, rule = make()
+    go(w, rule, 7)
+    v, first = make()
+    go(v, first, stop)
+    x, second = make()
+    x.array[...] = v.array
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    go(x, second, 7 - stop)
+    assert x.array.tobytes() == w.array.tobytes()
+    copied = copy.deepcopy(second)
+    assert copied.schedules == second.schedules
+
+
+def falling_momentum(step):
+    return 0.9 / (1 + step)
+
+
+def test_an_edit_by_hand_survives_a_schedule():
+    w = leaf(2)
+    rule = optim.SGD([w], lr=falling)
+    rule.step()
+    rule.step()
+    rule.param_groups[0]["lr"] /= 4
+    again = optim.SGD([leaf(2)], lr=falling)
+    again.load_state_dict(rule.state_dict())
+    for one in (rule, again):
+        one.step()
+        assert one.param_groups[0]["lr"] == pytest.approx(falling(2) / 4, rel=1e-15)
+
+
+def test_follow_changes_what_is_followed():
+    a, b = leaf(2), leaf(2)
+    rule = optim.SGD([{"params": [a]}, {"params": [b]}], lr=0.1, momentum=0.5).follow(1, lr=falling)
+    rule.step()
+    rule.step()
+    assert [g["lr"] for g in rule.param_groups] == [0.1, 0.5]
+    rule.follow(1, momentum=falling_momentum)
+    rule.step()
+    assert rule.param_groups[1]["lr"] == falling(2)  # goes on where it was
+    assert rule.param_groups[1]["momentum"] == falling_momentum(0)  # begins
+    rule.follow(lr=0.25)
+    rule.step()
+    assert [g["lr"] for g in rule.param_groups] == [0.25, 0.25] and list(rule.schedules[1]) == ["momentum"]
+    with pytest.raises(ValueError, match=r"SGD.follow: group 0 has no 'rate'; it has lr, momentum"):
+        rule.follow(rate=falling)
+    with pytest.raises(ValueError, match="SGD: lr must be a finite number"):
+        rule.follow(lr=-1.0)
+    assert [g["lr"] for g in rule.param_groups] == [0.25, 0.25]
+
+
+def test_a_schedule_that_leaves_the_bounds_is_named():
+    with pytest.raises(ValueError, match="SGD: the schedule of lr gives -1.0 at step 0, not a finite number >= 0"):
+        optim.SGD([leaf(2)], lr=lambda step: -1.0)
+    rule = optim.Adam([leaf(2)], betas=(lambda step: 0.5 + 0.5 * step, 0.9))
+    rule.step()
+    with pytest.raises(ValueError, match=r"schedule of betas\[0\] gives 1.0 at step 1, not a finite number >= 0 and <"):
+        rule.step()
+
+
+def test_a_state_with_other_schedules_is_refused():
+    rule, w = optim.SGD([leaf(2)], lr=falling), leaf(2)
+    with pytest.raises(ValueError, match="in group 0 a schedule is followed by lr, in the state by nothing"):
+        rule.load_state_dict(optim.SGD([w], lr=0.1).state_dict())
+    plain = optim.SGD([w], lr=0.1)
+    plain.load_state_dict(rule.state_dict())  # which has a number for now: that is taken
+    assert plain.param_groups[0]["lr"] == 1.0 and "scheduled" not in plain.param_groups[0]
+
+
+# -------------------------------------------------------------------------------------------------------- transforms
+class Doubled:
+    def apply(self, params, optimizer):
+        for p in params:
+            p.grad = p.grad * 2
+        return True
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        assert not state
+
+
+class EverySecond:
+    """Skips the first of every two steps."""
+
+    def __init__(self):
+        self.count = 0
+
+    def apply(self, params, optimizer):
+        self.count += 1
+        return self.count % 2 == 0
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state):
+        self.count = state["count"]
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, ThroughData, Signs])
+def test_transforms_act_before_every_rule(kind):
+    w = Parameter(np.array([1.0, -2.0]))
+    v = Parameter(w.array.copy())
+    plain, rule = kind([v], lr=0.1), kind([w], lr=0.1)
+    assert rule.transform(Doubled()) is rule
+    for _ in range(3):
+        v.grad, w.grad = wrap(2 * np.cos(v.array)), wrap(np.cos(w.array))
+        plain.step()
+        rule.step()
+        assert np.array_equal(v.array, w.array)
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, Signs])
+def test_transforms_act_on_what_a_closure_computes_and_may_skip(kind):
+    w = Parameter(np.array([1.0, -2.0]))
+    rule = kind([w], lr=0.1).transform(EverySecond(), Doubled())
+    post = []
+    rule.register_step_post_hook(lambda *a: post.append(1))
+
+    def closure():
+        rule.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    before = w.array.copy()
+    assert float(rule.step(closure)) == 5.0 and np.array_equal(w.array, before) and not post
+    assert float(rule.step(closure=closure)) == 5.0 and not np.array_equal(w.array, before) and len(post) == 1
+    np.testing.assert_array_equal(w.grad.array, 4 * before)
+
+
+def test_skipped_steps_do_not_count_and_are_saved():
+    w = leaf(2)
+    rule = optim.SGD([w], lr=falling).transform(EverySecond())
+    for t in range(5):
+        rule.step()
+        assert rule.param_groups[0]["scheduled"]["lr"]["step"] == (t + 1) // 2
+    saved = rule.state_dict()
+    assert saved["transforms"] == [{"transform": "EverySecond", "count": 5}]
+    again = optim.SGD([leaf(2)], lr=falling).transform(EverySecond())
+    again.load_state_dict(saved)
+    again.step()
+    assert again.param_groups[0]["scheduled"]["lr"]["step"] == 3
+    with pytest.raises(ValueError, match=r"the transforms \['EverySecond'\], expected none"):
+        optim.SGD([leaf(2)], lr=falling).load_state_dict(saved)
+    with pytest.raises(TypeError, match="SGD.transform: expected transforms such as .* got function"):
+        rule.transform(falling)
+
+
+class Sharp(optim.Optimizer):
+    """Written for PyTorch: it cannot do without a closure."""
+
+    def __init__(self, params):
+        super().__init__(params, {})
+
+    def step(self, closure):
+        closure()
+        return closure()
+
+
+def test_which_rules_need_a_closure():
+    w = leaf(2)
+    assert Sharp([w]).needs_closure and optim.LBFGS([w]).needs_closure and optim.Lookahead(Sharp([w])).needs_closure
+    for rule in (
+        optim.SGD([w]),
+        Signs([w], lr=0.1),
+        ThroughData([w]),
+        optim.Lookahead(optim.SGD([w])),
+        optim.SWATS([w]),
+    ):
+        assert not rule.needs_closure

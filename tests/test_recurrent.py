@@ -155,7 +155,6 @@ _E = minidl.Tensor(np.array([[0, 1], [4, 5]]))
         (lambda: nn.Embedding(5, 3, max_norm=1.0), NotImplementedError, "max_norm=1.0"),
         (lambda: nn.Embedding(5, 3, norm_type="2"), TypeError, "norm_type"),
         (lambda: nn.Embedding(5, 3, scale_grad_by_freq=True), NotImplementedError, "scale_grad_by_freq"),
-        (lambda: nn.Embedding(5, 3, sparse=True), NotImplementedError, "row-sparse gradients come later"),
         (lambda: nn.Embedding(0, 3), ValueError, "num_embeddings must be at least 1"),
         (lambda: nn.Embedding(5, 3, _weight=minidl.zeros(5, 4)), ValueError, r"\(5, 4\), expected \(5, 3\)"),
         (lambda: nn.Embedding.from_pretrained(minidl.zeros(3)), ValueError, r"\(V, D\), got \(3,\)"),

@@ -34,7 +34,8 @@ def _load(name: str) -> dict[str, np.ndarray]:
     return found
 
 
-REFERENCE = {path.stem: _load(path.stem) for path in HERE.glob("*.npz") if path.stem not in ("promotion", "printed")}
+OTHERS = ("promotion", "printed", "schedules")  # written in another form
+REFERENCE = {path.stem: _load(path.stem) for path in HERE.glob("*.npz") if path.stem not in OTHERS}
 
 
 def _under(table: str, name: str) -> dict[str, np.ndarray]:

@@ -13,15 +13,13 @@ from .linear import new_parameter
 from .module import Module
 
 
-def _unsupported(max_norm, norm_type, scale_grad_by_freq, sparse) -> None:
+def _unsupported(max_norm, norm_type, scale_grad_by_freq) -> None:
     if max_norm is not None:
         raise NotImplementedError(f"embedding: max_norm={max_norm!r} (and its norm_type) is not supported")
     if isinstance(norm_type, bool) or not isinstance(norm_type, (int, float)):
         raise TypeError(f"embedding: norm_type must be a number, got {norm_type!r}")
     if scale_grad_by_freq:
         raise NotImplementedError("embedding: scale_grad_by_freq=True is not supported")
-    if sparse:
-        raise NotImplementedError("embedding: sparse=True is not supported: row-sparse gradients come later")
 
 
 def _row(padding_idx, rows: int) -> int | None:
@@ -47,14 +45,19 @@ def embedding(
     """The rows of `weight` that the integers `input` name; row padding_idx gets no gradient.
 
     Shape: input (...), weight (V, D); y (..., D). Raises IndexError for a number that is not a row (on a device, where
-    looking would mean waiting, numbers are to be checked before they go there). max_norm, scale_grad_by_freq and sparse
-    raise NotImplementedError.
+    looking would mean waiting, numbers are to be checked before they go there). max_norm and scale_grad_by_freq raise
+    NotImplementedError.
+
+    sparse: the gradient of weight holds only the rows that were looked up: `weight.grad.is_sparse`, with `coalesce()`,
+    `indices()`, `values()` and `to_dense()`. SGD, Adagrad and SparseAdam then take time for these rows, not for the
+    table. It is an ordinary gradient where weight was itself computed, with create_graph=True, and where weight is used
+    in another way too.
 
     >>> embedding(minidl.tensor([[1, 0]]), minidl.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor([[[3., 4.],
              [1., 2.]]])
     """
-    _unsupported(max_norm, norm_type, scale_grad_by_freq, sparse)
+    _unsupported(max_norm, norm_type, scale_grad_by_freq)
     ids = a_tensor(input, "embedding").array
     if ids.dtype.kind not in "iu":
         raise TypeError(f"embedding: input must be integers, got {input.dtype}")
@@ -62,14 +65,14 @@ def embedding(
         raise ValueError(f"embedding: weight must be a table (V, D), got {tuple(weight.shape)}")
     rows = weight.array.shape[0]
     backend_of(ids).check_index(ids, rows, "embedding")
-    return R.embedding(weight, ids=ids, padding_idx=_row(padding_idx, rows))
+    return R.embedding(weight, ids=ids, padding_idx=_row(padding_idx, rows), sparse=bool(sparse) and weight.is_leaf)
 
 
 class Embedding(Module):
     """A table of num_embeddings vectors, looked up by number.
 
     Parameters: weight (num_embeddings, embedding_dim), normal with mean 0 and variance 1; row padding_idx is zero at
-    first and gets no gradient. Shape: integers (...) to (..., embedding_dim). What is not supported is that of
+    first and gets no gradient. Shape: integers (...) to (..., embedding_dim). sparse, and what is not supported: see
     `functional.embedding`.
 
     >>> Embedding(10, 3)(minidl.tensor([[1, 2, 4, 5], [4, 3, 2, 9]])).shape
@@ -92,7 +95,7 @@ class Embedding(Module):
     ) -> None:
         super().__init__()
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        _unsupported(max_norm, norm_type, scale_grad_by_freq, sparse)
+        _unsupported(max_norm, norm_type, scale_grad_by_freq)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = _row(padding_idx, num_embeddings)
         self.max_norm, self.norm_type = max_norm, norm_type
@@ -146,6 +149,7 @@ class Embedding(Module):
         )
 
     def extra_repr(self) -> str:
-        """The sizes, and padding_idx if there is one."""
+        """The sizes, padding_idx if there is one, and whether gradients are sparse."""
         text = f"{self.num_embeddings}, {self.embedding_dim}"
-        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
+        text += "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{text}, sparse=True" if self.sparse else text

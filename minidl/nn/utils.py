@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
+from types import GeneratorType
 
 from .. import functions as F
 from ..backend import backend_of
-from ..backend.dtypes import float16, float32
+from ..backend.norms import limit_norm, total_norm
 from ..modes import no_grad
 from ..tensor import Tensor, wrap
 
@@ -20,27 +22,9 @@ def _list(tensors: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
     return tensors
 
 
-def _gradients(parameters, where) -> list[Tensor]:
-    return [p.grad for p in _list(parameters, where) if p.grad is not None]
-
-
-def _norm(x, p: float):
-    """The p-norm of all elements of an array, as a 0-d array or scalar."""
-    B = backend_of(x)
-    if x.dtype == float16:  # whose squares overflow
-        x = B.astype(x, float32)
-    if p == math.inf:
-        return B.max(B.absolute(x)) if x.size else B.sum(x)
-    if p == -math.inf:
-        return B.min(B.absolute(x))
-    if p == 0:
-        return B.sum(B.astype(B.not_equal(x, 0), x.dtype))
-    if p == 1:
-        return B.sum(B.absolute(x))
-    if p == 2:
-        flat = B.reshape(x, (-1,))
-        return B.sqrt(flat @ flat)
-    return B.sum(B.absolute(x) ** p) ** (1.0 / p)
+def _values(g: Tensor):
+    """The array of a gradient; of a row-sparse one that of its rows, with repeated ones summed."""
+    return g.array.condensed() if g.is_sparse else g.array  # type: ignore[attr-defined]
 
 
 def get_total_norm(
@@ -53,10 +37,11 @@ def get_total_norm(
     tensors, p = _list(tensors, "get_total_norm"), float(norm_type)
     if not tensors:
         return F.tensor(0.0)
-    B = backend_of(tensors[0].array)
-    norms = B.stack([B.asarray(_norm(t.array, p)) for t in tensors])
-    total = wrap(B.asarray(_norm(norms, p)))
-    if error_if_nonfinite and not math.isfinite(value := float(total.array)):
+    for t in tensors:
+        if not t.dtype.is_floating_point:
+            raise RuntimeError(f"get_total_norm: expected floating-point tensors, got {t.dtype} {tuple(t.shape)}")
+    total = wrap(total_norm([_values(t) for t in tensors], p))
+    if error_if_nonfinite and not math.isfinite(value := total.item()):
         raise RuntimeError(
             f"the total norm of order {p} of the gradients is {value}, so they cannot be clipped; "
             "error_if_nonfinite=False scales them anyway"
@@ -68,12 +53,9 @@ def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Multiply all gradients by min(1, max_norm / (total_norm + 1e-6)), in place."""
-    norm = total_norm.array
-    B = backend_of(norm)
-    factor = B.minimum(float(max_norm) / (norm + 1e-6), 1.0)
-    for g in _gradients(parameters, "clip_grads_with_norm_"):
-        array = g.array
-        array *= factor
+    gradients = [p.grad for p in _list(parameters, "clip_grads_with_norm_") if p.grad is not None]
+    limit_norm([_values(g) for g in gradients], max_norm, total_norm.array)
+    for g in gradients:
         g.changed()
 
 
@@ -93,18 +75,23 @@ def clip_grad_norm_(
     >>> clip_grad_norm_(p, 1.0), p.grad
     (tensor(5.), tensor([0.6000, 0.8000]))
     """
-    parameters = _list(parameters, "clip_grad_norm_")
-    total = get_total_norm(_gradients(parameters, "clip_grad_norm_"), norm_type, error_if_nonfinite)
-    clip_grads_with_norm_(parameters, max_norm, total)
+    several = _list(parameters, "clip_grad_norm_")
+    if not several and isinstance(parameters, GeneratorType):
+        warnings.warn("clip_grad_norm_: parameters is an empty generator; was it used up before?", stacklevel=2)
+    total = get_total_norm([p.grad for p in several if p.grad is not None], norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(several, max_norm, total)
     return total
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """Limit every element of all gradients to [-clip_value, clip_value], in place."""
     limit = float(clip_value)
-    for g in _gradients(parameters, "clip_grad_value_"):
-        B = backend_of(g.array)
-        g.write(B.minimum(B.maximum(g.array, -limit), limit))
+    for p in _list(parameters, "clip_grad_value_"):
+        if p.grad is not None:
+            values = _values(p.grad)
+            B = backend_of(values)
+            values[...] = B.minimum(B.maximum(values, -limit), limit)
+            p.grad.changed()
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

@@ -8,8 +8,9 @@ the loop little is gained by writing in place (measured: 0 to 40 %): it waits fo
 from __future__ import annotations
 
 from ..backend import backend_of, definition
-from ..engine import op
+from ..engine import FUNCTIONS, op
 from .linalg import plain_linear
+from .shape import index_add
 
 
 @definition("sigmoid")
@@ -163,9 +164,23 @@ def rnn(x, h0, w_ih, w_hh, b_ih, b_hh, *, relu, reverse):
 
 
 @op
-def embedding(weight, *, ids, padding_idx):
-    """y = weight[ids], rows of the table (V, D);   dL/dweight = g added to the rows, but not to row `padding_idx`."""
+def embedding(weight, *, ids, padding_idx, sparse=False):
+    """y = weight[ids], rows of the table (V, D);   dL/dweight = g added to the rows, but not to row `padding_idx`.
+
+    sparse: dL/dweight is an array that holds these rows only (an ordinary one where backward itself is recorded).
+    """
     shape, B, kept = weight.shape, backend_of(ids), None
     if padding_idx is not None:
-        kept = B.astype(B.not_equal(B.reshape(ids, shape=(*ids.shape, 1)), padding_idx), dtype=weight.dtype)
-    return weight[ids], (lambda g: backend_of(g).index_add(g if kept is None else g * kept, index=ids, shape=shape),)
+        kept = B.not_equal(B.reshape(ids, shape=(*ids.shape, 1)), padding_idx)
+
+    def dw(g):
+        B = backend_of(g)
+        g = g if kept is None else B.where(kept, g, 0.0)
+        if sparse:
+            return B.row_gradient(g, index=ids, shape=shape, skip=padding_idx)
+        return B.index_add(g, index=ids, shape=shape)
+
+    return weight[ids], (dw,)
+
+
+FUNCTIONS["row_gradient"] = lambda g, index, shape, skip: index_add(g, index=index, shape=shape)  # row `skip` is 0

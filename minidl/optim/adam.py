@@ -8,6 +8,12 @@ from ..backend import backend_of
 from .optimizer import Optimizer
 
 
+def check_pair(rule: Optimizer, group: dict[str, Any], key: str) -> None:
+    """Raise unless a hyperparameter is a pair."""
+    if not isinstance(group[key], (tuple, list)) or len(group[key]) != 2:
+        raise ValueError(f"{type(rule).__name__}: {key} must be a pair of numbers, got {group[key]!r}")
+
+
 class Adam(Optimizer):
     """Adam: the mean of past gradients over the root of the mean of their squares.
 
@@ -66,8 +72,7 @@ class Adam(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         """Raise unless the hyperparameters of a group make sense."""
         super().check(group)
-        if not isinstance(group["betas"], (tuple, list)) or len(group["betas"]) != 2:
-            raise ValueError(f"{type(self).__name__}: betas must be a pair of numbers, got {group['betas']!r}")
+        check_pair(self, group, "betas")
 
     def init(self, p, h) -> dict[str, Any]:
         """m, v and, with amsgrad, v_max."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 from bisect import bisect_right
+from collections.abc import Iterable
 from operator import attrgetter, is_
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from .. import modes
 from ..backend import BACKENDS, backend_of
+from ..backend.rows import RowArray
 from ..tensor import Tensor, describe, wrap
 
 SLICE = 16384  # elements updated at a time: a slice's parameters, gradient, state and temporaries fit the L2 cache
@@ -61,6 +63,7 @@ class Layout:
 
     def update(self, rule, h: SimpleNamespace) -> None:
         """Update every parameter that has a gradient."""
+        self._check_kinds(rule, h)
         self.steps += 1
         # which arrays a rule's state has may depend on a flag, or on whether a hyperparameter is 0, not on its size
         wants = tuple([v if v.__class__ is str else bool(v) for v in vars(h).values()])
@@ -72,6 +75,18 @@ class Layout:
             for unit in self.units:
                 unit.update(rule, h, wants, how)
 
+    def _check_kinds(self, rule, h: SimpleNamespace) -> None:
+        """Raise unless the rule takes gradients such as the parameters have: ordinary, or row-sparse."""
+        name = type(rule).__name__
+        kinds = {g.array.__class__ is RowArray for g in map(_grad, self.params) if g is not None}
+        if False in kinds and not rule.dense:
+            raise RuntimeError(f"{name} does not support dense gradients, please consider Adam instead")
+        if True in kinds and rule.rows is None:
+            others = "SparseAdam, Adagrad or SGD"
+            raise RuntimeError(f"{name} does not support sparse gradients, please consider {others} instead")
+        if True in kinds and getattr(h, "weight_decay", 0.0) != 0:
+            raise RuntimeError(f"{name}: weight_decay option is not compatible with sparse gradients")
+
 
 class _Unit:
     """What `Flat` and `Single` share: which arrays and which numbers the state of a parameter consists of."""
@@ -80,6 +95,7 @@ class _Unit:
     arrays: dict[str, tuple]  # name -> shape, dtype
     numbers: dict[str, float]  # name -> its first value
     names: tuple[str, ...]  # of the numbers and, first of all, "step", stored or not
+    by_rows: bool  # whether a row-sparse gradient changes its rows only; otherwise it is made dense
 
     def _ask(self, rule, p: Tensor, h, wants: tuple) -> None:
         example = rule.init(p.array, h)
@@ -88,6 +104,7 @@ class _Unit:
         self.numbers.update({k: v for k, v in example.items() if isinstance(v, (int, float))})
         self.arrays = {k: (v.shape, v.dtype) for k, v in example.items() if k not in self.numbers}
         self.names = ("step", *[name for name in self.numbers if name != "step"])
+        self.by_rows = rule.rows is not None and set(self.arrays) <= set(rule.rows)
 
 
 class Flat(_Unit):
@@ -178,6 +195,12 @@ class Flat(_Unit):
             columns.insert(0, [0.0 if i in new else 1.0 for i in range(n)] if new else [1.0] * n)
         marks = list(zip(*columns, strict=True))
         arrays = [None if g is None else g.array for g in grads]
+        for i, g in enumerate(arrays):
+            if g.__class__ is RowArray:
+                arrays[i] = None if self.by_rows else g.dense()
+                if self.by_rows:
+                    whole = False
+                    self._update_rows(rule, i, g, marks[i], h, how)
         lines: dict[int, np.ndarray] = {}  # gradients as one row
         for i, j, mark in [(0, n, marks[0])] if whole and marks.count(marks[0]) == n else _runs(arrays, marks):
             numbers = dict(zip(self.names, mark, strict=True))
@@ -191,6 +214,17 @@ class Flat(_Unit):
             for p in params[i:j]:
                 p.changed()
         self.version[0] = modes.last_change = modes.tick()
+
+    def _update_rows(self, rule, i: int, g: RowArray, mark: tuple, h, how: tuple) -> None:
+        """Update the rows of parameter i that its gradient has, and the same rows of its state."""
+        numbers = dict(zip(self.names, mark, strict=True))
+        advance(rule, numbers, h)
+        for name in self.numbers:
+            self.columns[name][i] = numbers[name]
+        views = [view for _, _, view in self.cells[i] or ()]
+        state = dict(zip((*self.numbers, *self.arrays), views, strict=True))
+        update_rows(rule, self.params[i].array, g, {**state, **numbers}, self.arrays, h, how)
+        self.params[i].changed()
 
     def _cut(self, i: int, j: int) -> list[_Slice]:
         """The slices of a run, all about equally long."""
@@ -285,13 +319,17 @@ class Single(_Unit):
             numbers[name] = float(t.array if isinstance(t, Tensor) else t)
         advance(rule, numbers, h)
         x, g, (climb, decay, shrink) = p.array, p.grad.array, how
-        if climb:
-            g = -g
-        if decay:
-            g = g + decay * x
-        if shrink != 1:
-            x *= shrink
-        rule.update(x, g, {**state, **numbers}, h)
+        if g.__class__ is RowArray and self.by_rows:
+            update_rows(rule, x, g, {**state, **numbers}, self.arrays, h, how)
+        else:
+            g = g.dense() if g.__class__ is RowArray else g
+            if climb:
+                g = -g
+            if decay:
+                g = g + decay * x
+            if shrink != 1:
+                x *= shrink
+            rule.update(x, g, {**state, **numbers}, h)
         for name in self.numbers:
             t = entries.get(keys[name])
             if t.__class__ is Tensor and t.array.__class__ is np.ndarray and t.array.shape == ():
@@ -333,6 +371,20 @@ def advance(rule, numbers: dict[str, float], h) -> None:
     h.step = int(numbers["step"])
     if len(numbers) > 1:
         rule.advance(numbers, h)
+
+
+def update_rows(rule, x, g: RowArray, state: dict[str, Any], arrays: Iterable[str], h, how: tuple) -> None:
+    """The rule's update of the rows of x (and of the `arrays` in its state) that the gradient has.
+
+    They are gathered, updated as if they were the whole parameter, and put back: the rest is not even read. On a GPU a
+    row may come several times, each time with the same gradient, so that the same values are put back.
+    """
+    rows, values = g.totals()
+    p, part = x[rows], {**state, **{name: state[name][rows] for name in arrays}}
+    rule.update(p, -values if how[0] else values, part, h)
+    x[rows] = p
+    for name in arrays:
+        state[name][rows] = part[name]
 
 
 def _is_intact(entries: dict | None, cell: tuple[tuple[str, Any, Any], ...] | None) -> bool:

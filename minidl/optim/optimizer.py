@@ -6,7 +6,6 @@ It also carries optimizers written for PyTorch's base class, which override `ste
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -14,8 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..modes import enable_grad
-from ..tensor import Handle, Tensor, describe, wrap
+from ..tensor import Tensor, describe, wrap
 from .flat import RETRY, Layout, fitted, number
+from .surroundings import Surroundings, hooked
 
 _PLAIN = frozenset((float, int, bool, str, type(None)))
 
@@ -30,34 +30,7 @@ class _Required:
 required = _Required()
 
 
-def _hooked(step: Callable) -> Callable:
-    """`step` with the optimizer's hooks around it, once, even if it calls its base class's step."""
-
-    @functools.wraps(step)
-    def call(*args, **kwargs):
-        self = args[0]
-        if self._stepping:
-            return step(*args, **kwargs)
-        self._stepping = True
-        try:
-            for hook in list(self._pre_hooks.values()):
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    if not (isinstance(changed, tuple) and len(changed) == 2):
-                        where = f"{type(self).__name__}.step"
-                        raise RuntimeError(f"{where}: a pre-hook must return None or (args, kwargs), got {changed!r}")
-                    args, kwargs = changed
-            result = step(*args, **kwargs)
-            for hook in list(self._post_hooks.values()):
-                hook(self, args, kwargs)
-        finally:
-            self._stepping = False
-        return result
-
-    return call
-
-
-class Optimizer:
+class Optimizer(Surroundings):
     """Changes parameters by their gradients; the base class of the rules, with the interface of PyTorch's.
 
     params: the Tensors to optimize, or (name, Tensor) pairs, or dicts with "params" and the hyperparameters of that
@@ -82,9 +55,22 @@ class Optimizer:
     array([0.5, 2.5])
 
     An optimizer that overrides `step` does everything itself; `state[p]` is then whatever it puts there.
+
+    Any hyperparameter may be a schedule (`minidl.optim.schedules`), or a rule's any function of the step, from 0; the
+    group then has the number that the last step used, and how far the schedule is gets saved with it:
+
+    >>> rule = SignSGD([w], lr=lambda step: 0.5 / (1 + step))
+    >>> for _ in range(2):
+    ...     rule.step()
+    >>> w.array, rule.param_groups[0]["lr"]
+    (array([-0.25,  3.25]), 0.25)
     """
 
     elementwise = True  # False: update needs whole tensors in their own shape (a norm, a matrix product)
+    # row-sparse gradients: which state arrays a row without a gradient leaves as they are. If these are all there are,
+    # update gets the rows that have a gradient, else a dense gradient; None: refused
+    rows: tuple[str, ...] | None = None
+    dense = True  # False: ordinary gradients are refused
     counted = True  # False: no "step" in the state; h.step is 1 when the state is new, and 2 from then on
     decay = "gradient"  # weight_decay: "gradient" g + wd p, "decoupled" p (1 - lr wd), "own" the rule's own affair
     state_keys: dict[str, str] = {}  # the paper's name of a state array -> PyTorch's, where they differ
@@ -94,17 +80,14 @@ class Optimizer:
         "betas": (0, 1),
     }
 
-    def __init_subclass__(cls, **kwargs) -> None:
-        super().__init_subclass__(**kwargs)
-        if "step" in cls.__dict__:
-            cls.step = _hooked(cls.step)  # type: ignore[method-assign]
-
     defaults: dict[str, Any]
+    _written: dict[tuple[int, str], float]  # what schedulers wrote last, so that they notice edits
     param_groups: list[dict[str, Any]]
     state: defaultdict[Any, dict[str, Any]]
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
         self.defaults, self.param_groups, self.state = defaults, [], defaultdict(dict)
+        self._schedules = []
         self._reset()
         name = type(self).__name__
         if isinstance(params, Tensor):
@@ -166,7 +149,7 @@ class Optimizer:
         return type(self).update is not Optimizer.update
 
     # PyTorch's interface
-    @_hooked
+    @hooked
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters that have a gradient; the others, and their state, stay as they are.
 
@@ -229,17 +212,11 @@ class Optimizer:
                 which = f"'{names[i]}'" if names else f"{i} of group {len(self.param_groups)}, {describe(p.array)},"
                 raise ValueError(f"{name}: parameter {which} appears more than once")
             seen.add(p)
+        schedules = self._take_schedules(group)
         if self._is_rule:
             self.check(group)
+        self._schedules = [*self._schedules, schedules]
         self.param_groups.append(group)
-
-    def register_step_pre_hook(self, hook: Callable) -> Handle:
-        """Call `hook(optimizer, args, kwargs)` before every step; it may return other (args, kwargs)."""
-        return Handle(self._pre_hooks, hook)
-
-    def register_step_post_hook(self, hook: Callable) -> Handle:
-        """Call `hook(optimizer, args, kwargs)` after every step."""
-        return Handle(self._post_hooks, hook)
 
     # files
     def state_dict(self) -> dict[str, Any]:
@@ -254,7 +231,8 @@ class Optimizer:
             numbers.update(zip(group["params"], range(start, start + len(group["params"])), strict=True))
             groups.append({**group, "params": [numbers[p] for p in group["params"]]})
         state = {numbers.get(k, k) if isinstance(k, Tensor) else k: copy.copy(v) for k, v in self.state.items()}
-        return {"state": state, "param_groups": groups}
+        transforms = [{"transform": type(t).__name__, **t.state_dict()} for t in self._transforms]
+        return {"state": state, "param_groups": groups, **({"transforms": transforms} if transforms else {})}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over hyperparameters and state (copied, in each parameter's dtype and on its device).
@@ -282,13 +260,37 @@ class Optimizer:
                     state[p] = {} if found else {k: self._loaded(p, k, v, example) for k, v in entries.items()}
         if problems:
             raise ValueError(f"{where}: the state does not fit\n  " + "\n  ".join(problems))
+        transforms = self._matched(state_dict.get("transforms"))
+        for t, saved_state in transforms:
+            t.load_state_dict(saved_state)
         self.state = defaultdict(dict, {**copy.deepcopy(left), **state})
+        self._written = {}
         for group, new in zip(groups, new_groups, strict=True):
             group.update(new)
 
+    def _matched(self, saved: list[dict[str, Any]] | None) -> list[tuple[Any, dict[str, Any]]]:
+        """Each transform with its saved state; a state without transforms leaves them as they are."""
+        names, own = [s["transform"] for s in saved or []], [type(t).__name__ for t in self._transforms]
+        if saved and names != own:
+            where = f"{type(self).__name__}.load_state_dict"
+            raise ValueError(f"{where}: the state has the transforms {names}, expected {own or 'none'}")
+        return [
+            (t, {key: value for key, value in state.items() if key != "transform"})
+            for t, state in zip(self._transforms, saved or [], strict=False)
+        ]
+
     def _merged(self, i: int, group: dict, saved: dict) -> dict:
         """The group with the saved hyperparameters; flags that came in with a later version keep their value."""
-        new = {**group, **copy.deepcopy({k: v for k, v in saved.items() if k != "params"})}
+        schedules, old = self._schedules[i] if self._schedules else {}, saved.get("scheduled") or {}
+        new = {**group, **copy.deepcopy({k: v for k, v in saved.items() if k not in ("params", "scheduled")})}
+        if schedules:
+            if set(schedules) != set(old):
+                found = ", ".join(sorted(old)) or "nothing"
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: in group {i} a schedule is followed by "
+                    f"{', '.join(schedules)}, in the state by {found}"
+                )
+            new["scheduled"] = copy.deepcopy(old)
         for key, value in self.defaults.items():
             if key not in saved and value is not None and not isinstance(value, bool):
                 raise ValueError(
@@ -342,7 +344,7 @@ class Optimizer:
 
     # copies, pickles, words
     def __getstate__(self) -> dict[str, Any]:
-        caches = {"_layouts", "_pre_hooks", "_post_hooks", "_stepping"}
+        caches = {"_layouts", "_pre_hooks", "_post_hooks", "_stepping", "_stepped", "_written"}
         return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -353,13 +355,20 @@ class Optimizer:
         self._layouts: dict[int, Layout | None] = {}
         self._pre_hooks: dict[int, Callable] = {}
         self._post_hooks: dict[int, Callable] = {}
-        self._stepping = False
+        self._stepping = self._stepped = False
+        self._written = {}
 
     def __repr__(self) -> str:
         text = f"{type(self).__name__} ("
         for i, group in enumerate(self.param_groups):
             text += f"\nParameter Group {i}\n"
-            text += "".join([f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params"])
+            text += "".join(
+                [f"    {key}: {group[key]}\n" for key in sorted(group) if key not in ("params", "scheduled")]
+            )
+            schedules = self._schedules[i] if self._schedules else {}
+            text += "".join([f"    {slot} follows {schedule!r}\n" for slot, schedule in schedules.items()])
+        for t in self._transforms:
+            text += f"\nTransform {t!r}"
         return text + ")"
 
 

@@ -43,6 +43,7 @@ class SGD(Optimizer):
 
     counted = False
     state_keys = {"b": "momentum_buffer"}
+    rows = ()  # b decays everywhere: with momentum a row-sparse gradient is made dense
 
     def __init__(
         self,

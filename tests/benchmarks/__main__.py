@@ -80,6 +80,36 @@ def per_op(rival: str | None, rounds: int) -> list[str]:
     return lines
 
 
+def updates(rival: str | None, rounds: int) -> list[str]:
+    """A table of milliseconds per update of the optimizers, the smallest median of the rounds."""
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(run("update", "minidl"))
+        if rival:
+            theirs.append(run("update", rival))
+
+    def best(results: list[dict], name: str, i: int) -> float | None:
+        found = [r[name][i] for r in results if r[name][i] is not None]
+        return min(found) / 1e3 if found else None
+
+    def shown(value: float | None, digits: int) -> str:
+        return "" if value is None else f"{value:.{digits}f}"
+
+    lines = ["| rule | parameters | minidl |" + (f" {rival} | ratio | fused | ratio |" if rival else "")]
+    lines.append("|---|---|---|" + ("---|---|---|---|" if rival else ""))
+    for name in ours[0]:
+        rule, size = name.split("|")
+        own = best(ours, name, 0)
+        if own is None:
+            continue
+        line = f"| {rule} | {size} | {own:.3f} |"
+        for i in (0, 1) if rival else ():
+            time = best(theirs, name, i)
+            line += f" {shown(time, 3)} | {shown(time and time / own, 2)} |"
+        lines.append(line)
+    return lines
+
+
 REMARKS = """
 A ratio above 1 means that minidl needs less time. Most of the time of a small op is not arithmetic but what surrounds
 it, and there minidl is ahead. Where a matrix product decides, the two are about equal. It is behind where PyTorch has
@@ -108,7 +138,13 @@ def page(rival: str | None, rounds: int) -> str:
         f"Microseconds through the public face, random inputs of n x n elements; the fastest of {rounds} rounds.",
         "",
     ]
-    return "\n".join(text + per_op(rival, rounds)) + "\n" + (REMARKS if rival else "")
+    text += per_op(rival, rounds) + (REMARKS.splitlines() if rival else [])
+    text += ["", "## Time per update", ""]
+    text += [
+        "Milliseconds of one `optimizer.step()` with float32 parameters, all gradients being there: the median of many"
+    ]
+    text += [f"updates, and of {rounds} rounds the fastest. A ratio above 1 means that minidl needs less time.", ""]
+    return "\n".join(text + updates(rival, rounds)) + "\n"
 
 
 def main() -> None:

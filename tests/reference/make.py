@@ -1,4 +1,4 @@
-"""Runs `calls/` and `layers/` with PyTorch and writes the results beside itself: `python tests/reference/make.py`.
+"""Runs `calls/`, `layers/`, `optimizers/` with PyTorch, results beside itself: `python tests/reference/make.py`.
 
 With names of tables (`calls_tensors layers_basic`), only those. The only file of the tests that imports PyTorch. Its
 results are committed, so the tests need no PyTorch.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import itertools
 import json
 import sys
@@ -23,6 +24,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from calls import CALLS, NETS, OPTIMIZERS, PRINTED, PRINTED_WITH, Library, numbers, trajectory  # noqa: E402
 from layers import LAYERS, run_layer  # noqa: E402
+from optimizers import WALKS, Side, check, walk  # noqa: E402
 
 DTYPES = "float16 float32 float64 uint8 int8 int16 int32 int64 bool".split()
 
@@ -124,6 +126,43 @@ def make_optimizers() -> None:
     store.write("optimizers")
 
 
+def make_trajectories() -> None:
+    """The walks of `optimizers/`, with the numbers in PyTorch's states in double, and Muon's iteration too."""
+    store, half = Store(), torch.Tensor.bfloat16
+    side = Side(
+        torch.optim,
+        lambda x: torch.nn.Parameter(torch.from_numpy(x.copy())),
+        torch.from_numpy,
+        lambda x: x.detach().numpy().copy(),
+        lambda rows, values, shape: torch.sparse_coo_tensor(rows[None], values, shape, check_invariants=True),
+    )
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.bfloat16 = torch.Tensor.clone
+    try:
+        for name, one in WALKS.items():
+            path = walk(side, one)
+            check(walk(side, one, aside=1e-14), path, 1e-11)  # where rounding grows there is nothing to compare
+            for key, array in path.items():
+                store.add(f"{name}/{key}", array)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.Tensor.bfloat16 = half
+    store.write("trajectories")
+
+
+def make_signatures() -> None:
+    """The parameters of PyTorch's optimizers: names, kinds and defaults."""
+    kinds = [getattr(torch.optim, name) for name in torch.optim.__all__]
+    found = {
+        kind.__name__: [[p.name, p.kind.name, repr(p.default)] for p in inspect.signature(kind).parameters.values()]
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
+    }
+    text = json.dumps(found, indent=1)
+    (HERE / "signatures.json").write_text(text + "\n")
+    print(f"signatures.json: {len(found)} optimizers, {len(text)} bytes")
+
+
 def make_layers(table: str) -> None:
     store = Store()
     for name in [name for name, layer in LAYERS.items() if layer.table == table]:
@@ -166,7 +205,7 @@ def tables() -> dict[str, Callable[[], None]]:
     found = {f"calls_{t}": functools.partial(make_calls, t) for t in dict.fromkeys(c.table for c in CALLS.values())}
     found |= {f"layers_{t}": functools.partial(make_layers, t) for t in dict.fromkeys(v.table for v in LAYERS.values())}
     named = {"nets": make_nets, "optimizers": make_optimizers, "promotion": make_promotion, "printed": make_printed}
-    return found | named
+    return found | named | {"trajectories": make_trajectories, "signatures": make_signatures}
 
 
 if __name__ == "__main__":

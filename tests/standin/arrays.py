@@ -317,7 +317,9 @@ class ndarray:
             try:
                 if kind == "gather" and value.size > 1:  # one value may be written twice
                     places = np.arange(a.size).reshape(a.shape)[index]
-                    if np.unique(places).size != places.size:
+                    _, first, which = np.unique(places, return_index=True, return_inverse=True)
+                    given = np.broadcast_to(value, places.shape).reshape(-1)
+                    if not np.array_equal(given[first][which.reshape(-1)], given, equal_nan=given.dtype.kind == "f"):
                         raise Undefined("assignment at a repeated index: which value CuPy keeps is undefined")
                 a[index] = value
             except IndexError as error:

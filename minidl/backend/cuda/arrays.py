@@ -107,6 +107,23 @@ def index_add(g, index, shape):
     return y
 
 
+def sum_rows(rows, values, size):
+    """`rows` (n,) sorted, the sum of the `values` (n, ...) of each, at every place where it comes, and its last place.
+
+    The running sums of the sorted values, by steps of 1, 2, 4 ... that do not leave a row: always in the same order,
+    unlike additions by atomics, and without waiting to hear how many different rows there are.
+    """
+    n, step = len(rows), 1
+    order = cupy.argsort(rows)
+    rows, sums = rows[order], values[order]
+    while step < n:
+        same = (rows[step:] == rows[:-step]).reshape((-1,) + (1,) * (sums.ndim - 1))
+        sums[step:] += cupy.where(same, sums[:-step], 0.0)
+        step *= 2
+    last = cupy.searchsorted(rows, rows, side="right") - 1
+    return rows, sums[last], last == cupy.arange(n)
+
+
 def running_max(x, axis):
     """The largest value so far along `axis`, by steps of 1, 2, 4 ... (CuPy accumulates only sums and products)."""
     y, step = cupy.moveaxis(x, axis, 0).copy(), 1

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .. import Backend, shared
+from .. import Backend, rows, shared
 from . import arrays, conv, loss, norm, pool, recurrent, special
 from .arrays import check
 
-BACKEND = Backend("cpu", np.ndarray, np, (shared, arrays, conv, loss, norm, pool, recurrent, special))
+BACKEND = Backend("cpu", np.ndarray, np, (shared, rows, arrays, conv, loss, norm, pool, recurrent, special))

@@ -10,6 +10,7 @@ from .. import device
 from ..random import dropout_mask  # noqa: F401  (the kernel of that name)
 
 _CPU = device("cpu")
+OFTEN = 32  # from so many times on, summing a row's values on its own costs less than adding them one at a time
 
 
 def check(where: device) -> None:
@@ -131,14 +132,37 @@ def index_add(g, index, shape):
     if not any(isinstance(i, np.ndarray) and i.dtype.kind != "b" for i in parts):
         y[index] = g  # slices, integers and masks reach every element at most once
     elif len(parts) == 1 and parts[0].size > 1 and g.size and g.dtype.kind == "f":  # whole rows, such as an embedding's
-        rows = parts[0].reshape(-1) % shape[0]
-        order = np.argsort(rows, kind="stable")
-        rows = rows[order]
-        starts = np.concatenate([[0], np.flatnonzero(rows[1:] != rows[:-1]) + 1])
-        y[rows[starts]] = np.add.reduceat(g.reshape(len(rows), *shape[1:])[order], starts, axis=0)
+        rows, totals, _ = sum_rows(parts[0].reshape(-1) % shape[0], g.reshape((-1, *shape[1:])), shape[0])
+        y[rows] = totals
     else:
         np.add.at(y, index, g)
     return y
+
+
+def sum_rows(rows, values, size):
+    """The different ones among `rows` (n,) in [0, size), ascending, and the sum of the `values` (n, ...) of each.
+
+    In a fixed order: the values of one row are added as they come. Rows that come often are summed one by one; of all
+    others the second values are added to the first at once, then the third, and so on. The third result is None: unlike
+    on a GPU, every row comes once.
+    """
+    order = np.argsort(rows.astype(np.uint16) if size <= 65536 else rows, kind="stable")  # 16 bits: by radix
+    rows = rows[order]
+    starts = np.flatnonzero(np.concatenate([rows[:1] == rows[:1], rows[1:] != rows[:-1]]))
+    counts = np.diff(starts, append=len(rows))
+    most = np.argsort(-counts, kind="stable")
+    begin = starts[most]
+    left = np.searchsorted(-counts[most], np.arange(0, -OFTEN - 1, -1))  # left[k]: so many come more than k times
+    totals, often = values[order[begin]], left[OFTEN]
+    for i, (a, n) in enumerate(zip(begin[:often].tolist(), counts[most[:often]].tolist(), strict=True)):
+        np.add.reduce(values[order[a : a + n]], axis=0, keepdims=True, out=totals[i : i + 1])
+    for k in range(1, OFTEN):
+        if left[k] == often:
+            break
+        totals[often : left[k]] += values[order[begin[often : left[k]] + k]]
+    sums = np.empty_like(totals)
+    sums[most] = totals
+    return rows[starts], sums, None
 
 
 def running_max(x, axis):

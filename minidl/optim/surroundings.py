@@ -1,0 +1,250 @@
+"""What surrounds a step of every optimizer: hooks, hyperparameters that follow schedules, transforms of gradients."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..modes import enable_grad, no_grad
+from ..tensor import Handle
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Skipped(Exception):
+    """A transform said that this step is not to be made; carries the closure's loss out of the rule's `step`."""
+
+    def __init__(self, loss: Any = None) -> None:
+        self.loss = loss
+
+
+def hooked(step: Callable) -> Callable:
+    """`step` with what belongs to every optimizer around it, once, even if it calls its base class's step.
+
+    Hooks, hyperparameters that follow a schedule, and transforms of the gradients.
+    """
+
+    @functools.wraps(step)
+    def call(*args, **kwargs):
+        self = args[0]
+        if self._stepping:
+            return step(*args, **kwargs)
+        self._stepping = True
+        try:
+            for hook in list(self._pre_hooks.values()):
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    if not (isinstance(changed, tuple) and len(changed) == 2):
+                        where = f"{type(self).__name__}.step"
+                        raise RuntimeError(f"{where}: a pre-hook must return None or (args, kwargs), got {changed!r}")
+                    args, kwargs = changed
+            self._follow()
+            if self._transforms:
+                args, kwargs = self._transforming(args, kwargs)
+            result = step(*args, **kwargs)
+            self._followed()
+            self._stepped = True
+            for hook in list(self._post_hooks.values()):
+                hook(self, args, kwargs)
+        except Skipped as skipped:
+            return skipped.loss
+        finally:
+            self._stepping = False
+        return result
+
+    return call
+
+
+class Surroundings:
+    """The part of `Optimizer` that goes with any `step`, also with one that was written for PyTorch's base class."""
+
+    needs_closure = False  # True: step evaluates the loss itself, perhaps several times
+    param_groups: list[dict[str, Any]]
+    defaults: dict[str, Any]
+    bounds: dict[str, tuple[float, float]]
+    check: Callable[[dict[str, Any]], None]
+    _pre_hooks: dict[int, Callable]
+    _post_hooks: dict[int, Callable]
+    _schedules: Sequence[dict[str, Callable[[int], float]]] = ()  # of each group, by hyperparameter
+    _transforms: tuple[Any, ...] = ()
+    _stepping: bool
+    _stepped: bool
+
+    if TYPE_CHECKING:
+
+        @property
+        def _is_rule(self) -> bool: ...
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__:
+            if "needs_closure" not in cls.__dict__:  # where the closure has no default, step cannot do without it
+                given = list(inspect.signature(cls.step).parameters.values())[1:2]  # type: ignore[attr-defined]
+                if given and given[0].default is given[0].empty and given[0].kind in _POSITIONAL:
+                    cls.needs_closure = True
+            cls.step = hooked(cls.step)  # type: ignore[attr-defined]
+
+    def follow(self, group: int | None = None, **schedules: Callable[[int], float]) -> Self:
+        """Let hyperparameters follow schedules from the next step on, in one group or in all; gives self.
+
+        Hyperparameters that are given as a number or a tuple of numbers stop following.
+
+        >>> from minidl.optim import SGD, schedules
+        >>> from minidl.tensor import Parameter
+        >>> import numpy as np
+        >>> rule = SGD([Parameter(np.zeros(2))], lr=0.1).follow(lr=0.4 * schedules.cosine(100))
+        >>> rule.param_groups[0]["lr"]
+        0.4
+        """
+        chosen = range(len(self.param_groups)) if group is None else [group]
+        changed = []
+        for i in chosen:
+            own = self.param_groups[i]
+            unknown = [key for key in schedules if key not in own or key == "params"]
+            if unknown:
+                known = ", ".join(key for key in own if key in self.defaults)
+                raise ValueError(f"{type(self).__name__}.follow: group {i} has no {unknown[0]!r}; it has {known}")
+            new = {**own, **schedules}
+            kept = {slot: s for slot, s in self._schedules[i].items() if slot.partition("[")[0] not in schedules}
+            entries = {slot: own["scheduled"][slot] for slot in kept}
+            new.pop("scheduled", None)
+            given = self._take_schedules(new, entries)
+            if self._is_rule:
+                self.check(new)
+            changed.append((i, new, {**kept, **given}))
+        for i, new, followed in changed:
+            self.param_groups[i].pop("scheduled", None)
+            self.param_groups[i].update(new)
+            self._schedules = [*self._schedules[:i], followed, *self._schedules[i + 1 :]]
+        return self
+
+    def transform(self, *transforms: Any) -> Self:
+        """Let gradients go through transforms (`minidl.optim.transforms`) before every step, in this order; self.
+
+        Transforms work with every rule, also with one that computes gradients in a closure. They are part of the state.
+
+        >>> from minidl.optim import SGD, transforms
+        >>> from minidl.tensor import Parameter, Tensor
+        >>> import numpy as np
+        >>> w = Parameter(np.zeros(2))
+        >>> rule = SGD([w], lr=1.0).transform(transforms.ClipNorm(1.0))
+        >>> w.grad = Tensor(np.array([3.0, -4.0]))
+        >>> rule.step(); w.array.round(3)
+        array([-0.6,  0.8])
+        """
+        for t in transforms:
+            if not callable(getattr(t, "apply", None)):
+                what = f"{type(self).__name__}.transform"
+                raise TypeError(f"{what}: expected transforms such as ClipNorm(1.0), got {type(t).__name__}")
+        self._transforms = (*self._transforms, *transforms)
+        return self
+
+    @property
+    def schedules(self) -> list[dict[str, Callable[[int], float]]]:
+        """The schedules that the hyperparameters of each group follow."""
+        return [dict(schedules) for schedules in self._schedules]
+
+    @property
+    def transforms(self) -> tuple[Any, ...]:
+        """The transforms that gradients go through."""
+        return self._transforms
+
+    def _is_schedule(self, value: Any) -> bool:
+        # any function will do for a rule of ours; those of others may keep functions in their groups
+        return callable(value) and (self._is_rule or hasattr(value, "steps"))
+
+    def _take_schedules(self, group: dict[str, Any], entries: dict | None = None) -> dict[str, Callable]:
+        """Take the schedules out of a group; in their place come the numbers of the first step."""
+        found: dict[str, Callable[[int], float]] = {}
+        for key, value in group.items():
+            if self._is_schedule(value):
+                found[key] = value
+            elif isinstance(value, (tuple, list)) and key != "params":
+                found.update({f"{key}[{j}]": v for j, v in enumerate(value) if self._is_schedule(v)})
+        if found or entries:
+            scheduled = group["scheduled"] = dict(entries or {})
+            for slot, schedule in found.items():
+                scheduled[slot] = {"step": 0, "scale": 1.0, "last": self._scheduled(slot, schedule, 0)}
+                put(group, slot, scheduled[slot]["last"])
+        return found
+
+    def _scheduled(self, slot: str, schedule: Callable[[int], float], step: int) -> float:
+        value = schedule(step)
+        low, high = self.bounds.get(slot.partition("[")[0], (-math.inf, math.inf))
+        if not (isinstance(value, (int, float)) and low <= value < high and math.isfinite(value)):
+            name, limits = type(self).__name__, f" >= {low}" * (low > -math.inf) + f" and < {high}" * (high < math.inf)
+            raise ValueError(
+                f"{name}: the schedule of {slot} gives {value!r} at step {step}, not a finite number{limits}"
+            )
+        return value
+
+    def _follow(self) -> None:
+        """Give every hyperparameter that follows a schedule its number for the step to come."""
+        for group, schedules in zip(self.param_groups, self._schedules, strict=False):
+            for slot, schedule in schedules.items():
+                entry, current = group["scheduled"][slot], get(group, slot)
+                if current != entry["last"] and entry["last"]:  # changed by hand: from now on all is so much larger
+                    entry["scale"] *= current / entry["last"]
+                value = self._scheduled(slot, schedule, entry["step"])
+                entry["last"] = value if entry["scale"] == 1 else entry["scale"] * value
+                put(group, slot, entry["last"])
+
+    def _followed(self) -> None:
+        for group, schedules in zip(self.param_groups, self._schedules, strict=False):
+            for slot in schedules:
+                group["scheduled"][slot]["step"] += 1
+
+    def _transforming(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """The arguments of a step, after the gradients went through the transforms or with a closure that does it."""
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        if closure is None:
+            self._apply_transforms(None)
+            return args, kwargs
+
+        def transformed():
+            with enable_grad():
+                loss = closure()
+            self._apply_transforms(loss)
+            return loss
+
+        if len(args) > 1:
+            return (args[0], transformed, *args[2:]), kwargs
+        return args, {**kwargs, "closure": transformed}
+
+    def _apply_transforms(self, loss: Any) -> None:
+        with no_grad():
+            for t in self._transforms:
+                # each once: the groups of a wrapper may share parameters
+                params = dict.fromkeys(p for group in self.param_groups for p in group["params"])
+                if not t.apply([p for p in params if p.grad is not None], self):
+                    raise Skipped(loss)
+
+    def register_step_pre_hook(self, hook: Callable) -> Handle:
+        """Call `hook(optimizer, args, kwargs)` before every step; it may return other (args, kwargs)."""
+        return Handle(self._pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable) -> Handle:
+        """Call `hook(optimizer, args, kwargs)` after every step."""
+        return Handle(self._post_hooks, hook)
+
+
+def get(group: dict[str, Any], slot: str) -> float:
+    """A hyperparameter of a group, or one of several: `lr`, `betas[0]`."""
+    key, _, index = slot.partition("[")
+    return group[key][int(index[:-1])] if index else group[key]
+
+
+def put(group: dict[str, Any], slot: str, value: float) -> None:
+    key, _, index = slot.partition("[")
+    if index:
+        values, j = group[key], int(index[:-1])
+        group[key] = type(values)([*values[:j], value, *values[j + 1 :]])
+    else:
+        group[key] = value
