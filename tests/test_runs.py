@@ -6,7 +6,6 @@ import csv
 import io
 import itertools
 import json
-import math
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from minidl import nn, optim, train
 from minidl.data import DataLoader
 from minidl.data.transforms import Compose, vectorised
 from minidl.report import draw_confusion
-from minidl.train.loop import Position, fit, warmup_cosine
+from minidl.train.loop import Position, fit
 from minidl.train.metrics import confusion
 from minidl.train.sets import DATASETS, load_data
 
@@ -28,31 +27,23 @@ def quick(tmp_path, **options) -> train.Options:
 
 
 # --------------------------------------------------------------------------------------------- schedule and defaults
-@pytest.mark.parametrize("steps", [1, 2, 19, 20, 21, 60, 1000])
-def test_warmup_cosine_against_its_closed_form(steps):
-    first = max(1, steps // 20)
-    expected = [
-        (s + 1) / first if s < first else 0.5 * (1 + math.cos(math.pi * (s - first) / (steps - first)))
-        for s in range(steps)
-    ]
-    values = [warmup_cosine(s, steps) for s in range(steps)]
-    assert values == expected and max(values) == 1 and min(values) > 0
-    assert steps == 1 or warmup_cosine(steps, steps) == pytest.approx(0, abs=1e-15)
-
-
 def test_what_nothing_is_said_about():
     o = train.Options("cifar10", "resnet8").resolved()
-    assert (o.optimizer, o.schedule, o.lr, o.momentum, o.weight_decay) == ("sgd", "warmup-cosine", 0.1, 0.9, 2e-4)
-    assert (o.epochs, o.batch_size) == (15, 64)
+    assert (o.optimizer, o.schedule, o.warmup, o.lr, o.momentum) == ("sgd", "cosine", 0.05, 0.1, 0.9)
+    assert (o.epochs, o.batch_size, o.weight_decay) == (15, 64, 2e-4)
+    assert repr(o.planned(1000)) == "warmup(50, cosine(950))"
+    assert repr(train.Options(model="resnet8", schedule="cosine").resolved().planned(1000)) == "cosine(1000)"
+    assert repr(train.Options(schedule="cosine", warmup=7).resolved().planned(1000)) == "warmup(7, cosine(993))"
     o = train.Options().resolved()
-    assert (o.optimizer, o.schedule, o.lr, o.momentum, o.augment) == ("adam", "cosine", 0.003, None, False)
+    assert (o.optimizer, o.schedule, o.lr, o.momentum, o.augment) == ("adam", "one-cycle", 0.003, None, False)
     assert train.Options(model="resnet8", momentum=0.5).resolved().momentum == 0.5
     assert train.Options(model="resnet8", optimizer="adam").resolved().momentum is None
 
 
 # ----------------------------------------------------------------------------------------------------------- models
 def test_the_residual_network_has_the_parameters_names_and_shapes_of_its_definition():
-    model = train.ResNet8()
+    assert sum(p.numel() for p in train.ResNet8().parameters()) == 174_274
+    model = train.ResNet8(width=16)
     convs = 27 * 16 + 2 * 9 * 16 * 16 + 9 * 16 * 32 + 9 * 32 * 32 + 16 * 32 + 9 * 32 * 64 + 9 * 64 * 64 + 32 * 64
     norms = 2 * (16 * 3 + 32 * 3 + 64 * 3)
     assert sum(p.numel() for p in model.parameters()) == convs + norms + 650 == 78_042
@@ -70,7 +61,7 @@ def test_the_residual_network_has_the_parameters_names_and_shapes_of_its_definit
 
 def test_blocks_that_begin_as_their_shortcut():
     model = train.ResNet8((1, 8, 8), zero_init=True)
-    x = minidl.randn(4, 16, 5, 5)
+    x = minidl.randn(4, 24, 5, 5)
     assert (model.layer1(x) == x.relu()).all().item()
     assert not (train.ResNet8((1, 8, 8)).layer1(x) == x.relu()).all().item()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -13,14 +14,17 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import Where
 from standin import counting
 
 import minidl
 from minidl import nn, optim, serialization, train
 from minidl.data import DataLoader, TensorDataset
+from minidl.optim import schedules
 from minidl.report import draw_curves
 from minidl.train import run as runs
-from minidl.train.loop import NonFiniteLoss, Position, constant, cosine, evaluate, fit, warmup_cosine
+from minidl.train.budget import options_of, read_fractions, write_fractions
+from minidl.train.loop import NonFiniteLoss, Position, evaluate, fit
 from minidl.train.metrics import Totals, accuracy
 
 LOSS = nn.CrossEntropyLoss()
@@ -42,14 +46,14 @@ class Setup:
         self.data = points(where)
         self.model = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
         self.model.to(where.name)
-        self.optimizer = optim.Adam(self.model.parameters(), lr=0.01)
+        self.optimizer = optim.Adam(self.model.parameters(), lr=0.01 * schedules.cosine(epochs * 7))
         own = None if generator is None else minidl.Generator(generator)
         self.loader = DataLoader(self.data, batch_size=8, shuffle=True, generator=own)
         self.test = DataLoader(self.data, batch_size=20)
         self.epochs, self.position = epochs, Position()
 
     def fit(self, **kwargs):
-        given = dict(validation=self.test, schedule=cosine, position=self.position)
+        given = dict(validation=self.test, position=self.position)
         return fit(self.model, self.loader, LOSS, self.optimizer, self.epochs, **{**given, **kwargs})
 
     def save(self, folder):
@@ -71,7 +75,7 @@ def test_fit_yields_one_record_an_epoch_and_learns(where):
 
 def test_the_record_has_the_means_over_samples_not_over_batches(where):
     """50 samples in batches of 8: the last batch has 2 and must weigh as much as 2."""
-    setup = Setup(where)
+    setup = Setup(where, epochs=1)
     losses, sizes, hits = [], [], []
 
     def loss(output, target):
@@ -88,23 +92,54 @@ def test_the_record_has_the_means_over_samples_not_over_batches(where):
     assert math.isnan(record.test_loss) and math.isnan(record.test_accuracy)
 
 
-@pytest.mark.parametrize("schedule", [constant, cosine, warmup_cosine])
-def test_the_learning_rate_of_every_step_follows_the_schedule(where, schedule):
+def test_the_learning_rate_of_every_step_is_that_of_the_schedule_and_is_recorded(where):
     setup = Setup(where, epochs=2)
     setup.optimizer.add_param_group({"params": [minidl.nn.Parameter(where.array([0.0]))], "lr": 0.5})
     rates = []
-    step = setup.optimizer.step
-    setup.optimizer.step = lambda: (rates.append([g["lr"] for g in setup.optimizer.param_groups]), step())
-    records = list(setup.fit(schedule=schedule))
-    expected = [[0.01 * schedule(s, 14), 0.5 * schedule(s, 14)] for s in range(14)]
-    assert rates == expected
+    setup.optimizer.register_step_post_hook(lambda rule, *_: rates.append([g["lr"] for g in rule.param_groups]))
+    records = list(setup.fit())
+    assert rates == [[0.01 * schedules.cosine(14)(s), 0.5] for s in range(14)]
     assert [r.lr for r in records] == [rates[6][0], rates[13][0]]
 
 
-def test_cosine_against_its_closed_form():
-    assert cosine(0, 10) == 1 and cosine(10, 10) == pytest.approx(0, abs=1e-15) and cosine(5, 10) == pytest.approx(0.5)
-    values = [cosine(s, 10) for s in range(11)]
-    assert values == sorted(values, reverse=True)
+@pytest.mark.parametrize("length", [27, 29])
+def test_a_schedule_that_is_not_as_long_as_the_run_warns_with_both_numbers(where, length):
+    setup = Setup(where)
+    setup.optimizer.follow(lr=0.01 * schedules.cosine(length))
+    with pytest.warns(UserWarning, match=f"the schedule of lr is {length} steps long and the run 28"):
+        next(setup.fit())
+
+
+def test_a_run_with_an_end_of_its_own_has_a_record_of_its_last_part():
+    setup = Setup(Where("cpu"))
+    with pytest.raises(ValueError, match="epochs=None needs `until`"):
+        next(fit(setup.model, setup.loader, LOSS, setup.optimizer, None))
+    asked = itertools.count(1)
+    records = list(
+        fit(setup.model, setup.loader, LOSS, setup.optimizer, None, position=setup.position, validation=setup.test,
+            until=lambda: next(asked) == 10)
+    )  # fmt: skip
+    assert [r.epoch for r in records] == [1, 2] and setup.position.step == 10 and setup.position.step_in_epoch == 0
+    assert records[1].test_accuracy > 0
+
+
+def test_a_rule_that_needs_a_closure_gets_one(where):
+    setup = Setup(where)
+    setup.optimizer = optim.LBFGS(setup.model.parameters(), lr=0.5, max_iter=3)
+    records = list(setup.fit())
+    assert records[-1].train_loss < 0.7 * records[0].train_loss
+
+
+def test_a_schedule_free_rule_is_evaluated_at_its_average(where):
+    setup, modes = Setup(where), []
+    setup.optimizer = optim.AdamWScheduleFree(setup.model.parameters(), lr=0.01)
+
+    def loss(output, target):
+        modes.append((setup.model.training, setup.optimizer.param_groups[0]["train_mode"]))
+        return LOSS(output, target)
+
+    list(fit(setup.model, setup.loader, loss, setup.optimizer, 2, validation=setup.test))
+    assert set(modes) == {(True, True), (False, False)} and not setup.optimizer.param_groups[0]["train_mode"]
 
 
 def test_break_is_early_stopping(where):
@@ -341,13 +376,23 @@ def test_images_that_are_too_small_are_refused(make):
         (dict(lr=math.nan), "lr: expected a number above 0, got nan"),
         (dict(lr="1"), "lr: expected a number above 0, got '1'"),
         (dict(weight_decay=-1.0), "weight_decay: expected a number of at least 0, got -1"),
-        (dict(momentum=0.9), "momentum: only the optimizer sgd has one, not adam"),
+        (dict(momentum=0.9), "momentum: the optimizer adam has none; these have one: sgd, nesterov, rmsprop"),
+        (dict(optimizer="lbfgs", weight_decay=0.1), "weight_decay: the optimizer lbfgs has none; these have one: sgd"),
+        (dict(warmup=-0.1), "warmup: expected a number of at least 0, got -0.1"),
+        (dict(warmup=1.5), "warmup: expected a share of the run below 1 or a number of steps, got 1.5"),
+        (dict(minutes=0), "minutes: expected a number above 0, got 0"),
+        (dict(minutes=1, epochs=3), "epochs: cannot be given together with minutes, which decides how long the run"),
+        (dict(minutes=1, warmup=100), "warmup: with minutes it must be a share of the run, below 1; got 100"),
+        (dict(minutes=1, schedule="plateau"), "schedule: plateau looks at whole epochs and cannot be combined with"),
+        (dict(schedule="plateau", warmup=0.1), "warmup: the schedule plateau, which goes by the test loss, has none"),
+        (dict(minutes=1, replay="x"), "minutes: cannot be given together with replay"),
+        (dict(optimizer="rprop", schedule="cosine"), "schedule: rprop uses its rate only to begin with"),
         (dict(optimizer="sgd", momentum=-0.1), "momentum: expected a number of at least 0"),
         (dict(epochs=0), "epochs: expected a whole number of at least 1, got 0"),
         (dict(epochs=1.5), "epochs: expected a whole number"),
         (dict(epochs=True), "epochs: expected a whole number"),
         (dict(augment=1), "augment: expected True or False, got 1"),
-        (dict(model="resnet8", optimizer="adam", momentum=0.9), "momentum: only the optimizer sgd has one, not adam"),
+        (dict(model="resnet8", optimizer="adam", momentum=0.9), "momentum: the optimizer adam has none"),
         (dict(batch_size=0), "batch_size: expected a whole number of at least 1, got 0"),
         (dict(threads=0), "threads: expected a whole number of at least 1, got 0"),
         (dict(seed=-1), "seed: expected a whole number of at least 0, got -1"),
@@ -366,12 +411,13 @@ def test_options_are_checked(options, message):
 
 @pytest.mark.parametrize("model", runs.MODELS)
 @pytest.mark.parametrize("dataset", runs.DATASETS)
-@pytest.mark.parametrize("optimizer", runs.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", runs.RULES)
 def test_every_combination_has_defaults(dataset, model, optimizer):
     o = train.Options(dataset, model, optimizer).resolved()
     assert o.lr > 0 and o.epochs > 0 and o.batch_size > 0 and o.threads > 0 and o.device == "cpu"
     decayed = optimizer == "adamw" or (optimizer, model) == ("sgd", "resnet8")
-    assert (o.momentum == 0.9) == (optimizer == "sgd") and (o.weight_decay > 0) == decayed
+    assert (o.momentum == 0.9) == (optimizer in ("sgd", "nesterov", "lars")) and ((o.weight_decay or 0) > 0) == decayed
+    assert len({o.planned(steps).steps for steps in (60, 600)} - {None}) in (0, 2)
     given = train.Options(dataset, model, lr=7.0, epochs=3, weight_decay=0.5).resolved()
     assert (given.lr, given.epochs, given.weight_decay) == (7.0, 3, 0.5)
 
@@ -435,14 +481,81 @@ def test_a_run_on_the_other_device_gives_a_checkpoint_too(tmp_path):
 
 
 def test_a_run_that_goes_wrong_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
-    explode = {**runs.SCHEDULES, "constant": lambda step, steps: 1.0 if step < 9 else 1e30}
-    monkeypatch.setattr(runs, "SCHEDULES", explode)
+    explode = schedules.linear(1.0, 1.0, 9).then(schedules.constant(1e30))
+    monkeypatch.setattr(train.Options, "planned", lambda self, steps: explode)
     with pytest.raises(NonFiniteLoss, match="epoch 2, step 5;.* the checkpoint of epoch 1 is in .*run"):
         train.execute(quick(tmp_path, schedule="constant", optimizer="sgd"))
     position = serialization.load(tmp_path / "run" / "checkpoint.safetensors")["position"]
     assert position["epoch"] == 1 and position["step"] == 6
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 2
     assert (tmp_path / "run" / "curves.png").exists()
+
+
+@pytest.mark.parametrize("optimizer", runs.RULES)
+def test_every_rule_trains(tmp_path, optimizer):
+    outcome = train.execute(quick(tmp_path, optimizer=optimizer, epochs=4, batch_size=128))
+    assert outcome.record.train_loss < 2.2  # ln 10 = 2.30 at the start
+
+
+@pytest.mark.parametrize("schedule", train.SCHEDULES)
+def test_every_schedule_trains(tmp_path, schedule):
+    warmup = None if schedule == "plateau" else 0.2
+    outcome = train.execute(quick(tmp_path, schedule=schedule, warmup=warmup))
+    assert outcome.record.train_loss < 2.0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["arguments"]["schedule"], config["arguments"]["warmup"]) == (schedule, warmup)
+
+
+def test_plateau_lowers_the_rate_when_the_test_loss_stalls(tmp_path, monkeypatch):
+    record = runs.fit
+
+    def stalled(*args, **kwargs):
+        for r in record(*args, **kwargs):
+            yield dataclasses.replace(r, test_loss=1.0)
+
+    monkeypatch.setattr(runs, "fit", stalled)
+    train.execute(quick(tmp_path, schedule="plateau", epochs=5))
+    rates = [float(row["lr"]) for row in csv.DictReader((tmp_path / "run" / "log.csv").read_text().splitlines())]
+    assert rates == pytest.approx([0.002, 0.002, 0.002, 0.0002, 0.0002])
+
+
+# ------------------------------------------------------------------------------------------------------ time budget
+def test_a_run_under_a_time_budget_ends_with_it_and_can_be_repeated(tmp_path):
+    lines: list[str] = []
+    options = quick(tmp_path, minutes=0.02, epochs=None, seed=3)
+    outcome = train.execute(options, lines.append)
+    assert any("0.02 minutes" in line for line in lines) and outcome.record.lr < 1e-4 < options.resolved().lr
+    fractions = read_fractions(tmp_path / "run")
+    assert fractions[0] == 0 and fractions[-1] > 0.8 and len(fractions) > 5
+    again = options_of(tmp_path / "run", out=str(tmp_path / "again"))
+    assert again.minutes is None and again.seed == 3 and again.replay == str(tmp_path / "run")
+    train.execute(again, lines.append)
+    one, two = ((tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("run", "again"))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "step,fraction\n", "step,fraction\n1,0.5\n", "step,fraction\n0,0.5\n1,0.4\n", "step,fraction\n0,1.5\n",
+     "step,fraction\n0,nan\n", "x\n0,0.5\n", "step,fraction\n0\n"],
+)  # fmt: skip
+def test_damaged_fractions_are_refused(tmp_path, text):
+    (tmp_path / "fractions.csv").write_text(text)
+    with pytest.raises(train.RunError, match=r"fractions.csv is damaged: expected the steps from 0"):
+        read_fractions(tmp_path)
+    with pytest.raises(train.RunError, match=r"there is no config.json in it"):
+        options_of(tmp_path)
+    (tmp_path / "config.json").write_text('{"arguments": {"dataset": "digits"}}')
+    with pytest.raises(train.RunError, match=r"config.json is damaged, or of another version of minidl \('model' is"):
+        options_of(tmp_path)
+    with pytest.raises(train.RunError, match="no run under a time budget, there is no fractions.csv"):
+        read_fractions(tmp_path / "none")
+
+
+def test_fractions_are_kept_to_the_last_bit(tmp_path):
+    kept = [0.0, 0.1, 1 / 3, 0.7000000000000001, 1.0]
+    write_fractions(tmp_path, kept)
+    assert read_fractions(tmp_path) == kept
 
 
 def test_the_checkpoint_is_there_before_its_epoch_is_logged(tmp_path, monkeypatch):

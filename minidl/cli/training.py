@@ -9,7 +9,9 @@ from typing import Any
 
 from ..train import options as known
 from ..train import run as runs
+from ..train.budget import options_of
 from ..train.options import Options, RunError
+from ..train.rules import ADAM_RATES, RULES, SGD_RATES
 from ..train.sets import DATASETS
 from .output import nothing, say
 from .parser import add_choice, add_command
@@ -29,6 +31,8 @@ examples:
         a small convolutional network on the 8x8 digits that are part of the package
   minidl train --dataset mnist --model lenet5 --epochs 10 --out runs/first-lenet
         LeNet-5 on MNIST; what is missing of the data is downloaded
+  minidl train --dataset mnist --model mlp --minutes 1
+        as well as it goes in one minute, whatever the machine
   minidl train --dataset cifar10 --model resnet8 --augment
         a residual network on small photographs, each step with images moved and mirrored at random
 """
@@ -39,7 +43,7 @@ def add_train(commands: Any) -> None:
     parser = add_command(commands, "train", _train, "train a model on a data set", _DESCRIPTION, _EPILOG)
     default = Options()
     epochs, sizes = (_by(table) for table in (known.EPOCHS, known.BATCH_SIZE))
-    rates = "; ".join(f"{name} {_by(table)}" for name, table in known.LR.items() if name != "adamw")
+    rates = "; ".join(f"{name} {_by(table)}" for name, table in (("sgd", SGD_RATES), ("adam", ADAM_RATES)))
 
     what = parser.add_argument_group("what is trained")
     add_choice(what, "dataset", DATASETS, default.dataset, "the data set")
@@ -56,18 +60,37 @@ def add_train(commands: Any) -> None:
     )
 
     how = parser.add_argument_group("how it is trained")
-    add_choice(how, "optimizer", known.OPTIMIZERS, None, "the update rule", "adam; resnet8 sgd")
+    add_choice(
+        how, "optimizer", RULES, None,
+        "the update rule; lookahead is around adam, ensemble is adam with sgd, muon is for matrices, the rest adamw",
+        "adam; resnet8 sgd",
+    )  # fmt: skip
     how.add_argument(
-        "--lr", type=float, metavar="RATE", help=f"learning rate at the start (default: {rates}; adamw as adam)"
-    )
-    how.add_argument("--momentum", type=float, metavar="M", help="momentum of sgd (default: 0.9)")
+        "--lr", type=float, metavar="RATE",
+        help=f"the highest learning rate (default: {rates}; of other rules in proportion to these)",
+    )  # fmt: skip
+    how.add_argument("--momentum", type=float, metavar="M", help="momentum, for rules that have one (default: 0.9)")
     how.add_argument(
         "--weight-decay", type=float, metavar="W", help="weight decay (default: 0; adamw 0.01, sgd on resnet8 0.0002)"
     )
     add_choice(
         how, "schedule", known.SCHEDULES, None,
-        "the learning rate falls to 0 along a cosine, before that rises for a twentieth of the steps, or stays",
-        "cosine; resnet8 warmup-cosine",
+        "how the learning rate changes during the run; `minidl schedule NAME --plot` shows it",
+        "one-cycle; resnet8 cosine, rprop and schedule-free constant",
+    )  # fmt: skip
+    how.add_argument(
+        "--warmup", type=float, metavar="W",
+        help="rise to the highest rate first: a share of the run, below 1, or steps (default: 0; one-cycle 0.3, "
+        "inverse-sqrt, noam and resnet8 0.05)",
+    )  # fmt: skip
+    how.add_argument(
+        "--minutes", type=float, metavar="M",
+        help="train for so many minutes instead of epochs: the schedule ends with them, fractions.csv keeps how",
+    )  # fmt: skip
+    how.add_argument(
+        "--replay", metavar="RUN",
+        help="repeat a run made with --minutes step by step, with its arguments; besides it only --out, --data-dir, "
+        "--device and --threads may be given",
     )  # fmt: skip
     how.add_argument("--epochs", type=int, metavar="N", help=f"passes over the training data (default: {epochs})")
     how.add_argument("--batch-size", type=int, metavar="N", help=f"images a step (default: {sizes})")
@@ -90,11 +113,21 @@ def _by(table: dict) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in table.items())
 
 
+def _repetition(chosen: dict[str, Any]) -> Options:
+    """The options of a run that is to be repeated."""
+    default = Options()
+    for name, value in chosen.items():
+        if name not in ("replay", "out", "data_dir", "device", "threads") and value != getattr(default, name):
+            raise ValueError(f"--replay: takes {name} from the run; leave --{name.replace('_', '-')} out")
+    others = {name: chosen[name] for name in ("out", "data_dir", "device", "threads")}
+    return options_of(chosen["replay"], **others)
+
+
 def _train(arguments: argparse.Namespace, stop: Any) -> int:
     """`minidl train`."""
     chosen = {f.name: getattr(arguments, f.name) for f in fields(Options)}
     try:
-        options = Options(**chosen)
+        options = Options(**chosen) if arguments.replay is None else _repetition(chosen)
     except ValueError as error:
         raise RunError(str(error)) from None
     quiet = arguments.quiet
@@ -103,13 +136,14 @@ def _train(arguments: argparse.Namespace, stop: Any) -> int:
         say("")
     epochs, last = options.resolved().epochs, outcome.record
     if outcome.stopped:
-        done = f"{last.epoch} of {epochs} epochs were finished" if last else "no epoch was finished"
+        of = "" if epochs is None else f" of {epochs}"
+        done = f"{last.epoch}{of} epochs were finished" if last else "no epoch was finished"
         say(f"stopped: {done}; the checkpoint of the last step is in {outcome.folder}")
         return 128 + (stop.number or signal.SIGINT)
     assert last is not None, "there is at least one epoch"
-    plural = "" if epochs == 1 else "s"
+    plural = "" if last.epoch == 1 else "s"
     say(
-        f"test accuracy {last.test_accuracy:.2%} after {epochs} epoch{plural} in {outcome.seconds:.1f} s; "
+        f"test accuracy {last.test_accuracy:.2%} after {last.epoch} epoch{plural} in {outcome.seconds:.1f} s; "
         f"the run is in {outcome.folder}"
     )
     return 0

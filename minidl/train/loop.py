@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,30 +67,6 @@ class Position:
         self.__dict__.update({key: value for key, value in state.items() if key != "totals"})
 
 
-def constant(step: int, steps: int) -> float:
-    """1: the learning rate stays as it is."""
-    return 1.0
-
-
-def cosine(step: int, steps: int) -> float:
-    """(1 + cos(pi step / steps)) / 2: from 1 at step 0 smoothly to 0 at step `steps` (Loshchilov and Hutter, 2017).
-
-    >>> [round(cosine(step, 4), 3) for step in range(5)]
-    [1.0, 0.854, 0.5, 0.146, 0.0]
-    """
-    return 0.5 * (1.0 + math.cos(math.pi * step / steps))
-
-
-def warmup_cosine(step: int, steps: int) -> float:
-    """Up to 1 in equal steps over the first twentieth, then `cosine` over the rest (Goyal et al., 2017).
-
-    >>> [round(warmup_cosine(step, 60), 3) for step in (0, 1, 2, 3, 60)]
-    [0.333, 0.667, 1.0, 1.0, 0.0]
-    """
-    first = max(1, steps // 20)
-    return (step + 1) / first if step < first else cosine(step - first, max(1, steps - first))
-
-
 def evaluate(model: Module, data: DataLoader, loss: Callable[[Tensor, Tensor], Tensor]) -> tuple[float, float]:
     """Mean loss and accuracy of `model`, in eval mode, over the batches `(input, target)` of `data`.
 
@@ -119,52 +96,62 @@ def fit(
     data: DataLoader,
     loss: Callable[[Tensor, Tensor], Tensor],
     optimizer: Any,
-    epochs: int,
+    epochs: int | None,
     *,
     validation: DataLoader | None = None,
-    schedule: Callable[[int, int], float] = constant,
     position: Position | None = None,
     stop: Callable[[], bool] | None = None,
+    until: Callable[[], bool] | None = None,
     progress: bool = False,
 ) -> Iterator[Record]:
-    """Train, and yield a `Record` after every epoch.
+    """Train, and yield a `Record` after every epoch; epochs=None goes on until `until` says so.
 
     data: batches `(input, target)` of class numbers. loss: a function of the model's output and the target. validation:
-    evaluated after every epoch (without it the test columns are nan). schedule: at step s of n in all (from 0) every
-    group's learning rate is its first one times `schedule(s, n)`. position: where to begin; it is kept up to date, so
-    that a checkpoint may be written at any time. stop: asked after every step; if it says True, the loop ends there.
-    progress: a bar on stderr if that is a terminal.
+    evaluated after every epoch (without it the test columns are nan). position: where to begin; it is kept up to date,
+    so that a checkpoint may be written at any time. stop: asked after every step; if it says True, the loop ends there.
+    until: asked after every step; if it says True, this epoch is the last and ends there, with its evaluation and
+    record. progress: a bar on stderr if that is a terminal.
 
-    Early stopping is `break`, a checkpoint a line in the caller's loop.
+    Early stopping is `break`, a checkpoint a line in the caller's loop. Learning rates are the optimizer's affair: give
+    it a schedule, `optim.SGD(parameters, lr=0.1 * schedules.cosine(epochs * len(data)))`. One that is not as long as
+    the run gives a UserWarning. An optimizer with `train()` and `eval()` (schedule-free ones) is in the mode that it
+    has to be in; one that needs a closure (LBFGS) gets one.
 
     Raises:
         NonFiniteLoss: the loss became infinite or nan. Noticed at most 0.1 s later, before the epoch is yielded.
     """
     position = Position() if position is None else position
     started, length = time.perf_counter(), len(data)
-    steps = epochs * length
-    base = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+    steps = None if epochs is None else epochs * length
+    if steps is not None and until is None:
+        _compare_lengths(optimizer, steps)
+    elif until is None:
+        raise ValueError("fit: epochs=None needs `until`, which says when to end")
+    of = "" if epochs is None else f"/{epochs}"
+    closed = getattr(optimizer, "needs_closure", False)
     hidden = None if progress else True  # None: shown on a terminal only
     with tqdm(
-        total=steps, initial=position.step, desc=f"epoch {position.epoch + 1}/{epochs}", bar_format=_BAR, leave=False,
+        total=steps, initial=position.step, desc=f"epoch {position.epoch + 1}{of}", bar_format=_BAR, leave=False,
         disable=hidden, miniters=1,
     ) as bar:  # fmt: skip
-        while position.epoch < epochs:
+        ended = False
+        while (epochs is None or position.epoch < epochs) and not ended:
             epoch, totals, lr = position.epoch + 1, position.totals, optimizer.param_groups[0]["lr"]
-            bar.set_description_str(f"epoch {epoch}/{epochs}", refresh=False)
+            bar.set_description_str(f"epoch {epoch}{of}", refresh=False)
             model.train()
+            _set_mode(optimizer, training=True)
             begun = shown = time.perf_counter()
             seen = 0
             for input, target in data:
-                factor = schedule(position.step, steps)
-                for group, lr in zip(optimizer.param_groups, base, strict=True):
-                    group["lr"] = lr * factor
+                if closed:
+                    value, output = _closed_step(model, loss, optimizer, input, target)
+                else:
+                    optimizer.zero_grad()
+                    output = model(input)
+                    value = loss(output, target)
+                    value.backward()
+                    optimizer.step()
                 lr = optimizer.param_groups[0]["lr"]
-                optimizer.zero_grad()
-                output = model(input)
-                value = loss(output, target)
-                value.backward()
-                optimizer.step()
                 totals.add(value, output, target)
                 seen += target.shape[0]
                 position.step += 1
@@ -178,7 +165,11 @@ def fit(
                 if stop is not None and stop():
                     _read(position)
                     return
+                if until is not None and until():
+                    ended = True
+                    break
             _read(position)
+            _set_mode(optimizer, training=False)
             spent = time.perf_counter() - begun
             test_loss, test_accuracy = (math.nan, math.nan)
             if validation is not None:
@@ -193,6 +184,45 @@ def fit(
             )  # fmt: skip
             position.epoch, position.step_in_epoch, position.totals = epoch, 0, Totals()
             yield record
+
+
+def _set_mode(optimizer: Any, training: bool) -> None:
+    """Schedule-free rules have two sets of weights: those to take gradients at, and those that are the result."""
+    if hasattr(optimizer, "eval"):
+        (optimizer.train if training else optimizer.eval)()
+
+
+def _closed_step(
+    model: Module, loss: Callable[[Tensor, Tensor], Tensor], optimizer: Any, input: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A step of a rule that looks at the loss in several places; gives loss and output of the first."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        output = model(input)
+        value = loss(output, target)
+        value.backward()
+        seen.append((value.detach(), output.detach()))
+        del seen[1:]
+        return value
+
+    optimizer.step(closure)
+    return seen[0]
+
+
+def _compare_lengths(optimizer: Any, steps: int) -> None:
+    """Warn where a schedule ends before or after the run."""
+    updates = steps // math.prod([getattr(t, "every", 1) for t in getattr(optimizer, "transforms", ())])
+    lengths = {
+        (slot, schedule.steps)
+        for schedules in getattr(optimizer, "schedules", [])
+        for slot, schedule in schedules.items()
+        if getattr(schedule, "steps", None) not in (None, updates)
+    }
+    for slot, length in sorted(lengths):
+        what = f"fit: the schedule of {slot} is {length:,} steps long and the run {updates:,}"
+        warnings.warn(what, UserWarning, stacklevel=3)
 
 
 def _read(position: Position) -> None:

@@ -9,28 +9,21 @@ from typing import Any
 
 from ..backend import default_device, device
 from ..nn import Module
-from ..optim import SGD, Adam, AdamW
-from .loop import constant, cosine, warmup_cosine
+from ..optim import schedules
 from .models import CNN, MLP, LeNet5, ResNet8, RowLSTM
+from .rules import RULES
 from .sets import DATASETS
 
 MODELS: dict[str, Callable[..., Module]] = {
     "mlp": MLP, "lenet5": LeNet5, "cnn": CNN, "resnet8": ResNet8, "lstm": RowLSTM
 }  # fmt: skip
-OPTIMIZERS: dict[str, Callable[..., Any]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
-SCHEDULES: dict[str, Callable[[int, int], float]] = {
-    "cosine": cosine, "warmup-cosine": warmup_cosine, "constant": constant
-}  # fmt: skip
+SCHEDULES = (*schedules.NAMES, "plateau")
 EPOCHS = {"digits": 12, "mnist": 5, "fashion-mnist": 10, "cifar10": 15, "cifar100": 30}
 BATCH_SIZE = {"digits": 32, "mnist": 64, "fashion-mnist": 64, "cifar10": 64, "cifar100": 64}
 THREADS = 1  # products of this size gain nothing from more, and lose where cores are shared (docs/results.md)
-_ADAM = {"mlp": 0.002, "lenet5": 0.003, "cnn": 0.003, "resnet8": 0.005, "lstm": 0.003}
-LR = {
-    "sgd": {"mlp": 0.05, "lenet5": 0.02, "cnn": 0.05, "resnet8": 0.1, "lstm": 0.2},
-    "adam": _ADAM,
-    "adamw": _ADAM,
-}
 WEIGHT_DECAY = {"sgd": {"resnet8": 2e-4}, "adamw": dict.fromkeys(MODELS, 0.01)}  # elsewhere 0
+WARMUP = {"resnet8": 0.05}  # of the run; elsewhere what the schedule has of its own
+PLAN = 10_000  # steps of the schedule that is stretched over a time; enough for every curve
 
 
 class RunError(RuntimeError):
@@ -66,6 +59,9 @@ class Options:
     momentum: float | None = None
     weight_decay: float | None = None
     schedule: str | None = None
+    warmup: float | None = None
+    minutes: float | None = None
+    replay: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
     augment: bool = False
@@ -77,7 +73,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, known in (
-            ("dataset", DATASETS), ("model", MODELS), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)
+            ("dataset", DATASETS), ("model", MODELS), ("optimizer", RULES), ("schedule", SCHEDULES)
         ):  # fmt: skip
             value = getattr(self, name)
             if value not in known and not (value is None and name in ("optimizer", "schedule")):
@@ -90,34 +86,74 @@ class Options:
             raise ValueError(f"augment: expected True or False, got {self.augment!r}")
         if self.lr is not None:
             _number("lr", self.lr, 0.0)
-        if self.weight_decay is not None:
-            _number("weight_decay", self.weight_decay, 0.0, strict=False)
-        if self.momentum is not None:
-            if (chosen := self._optimizer()) != "sgd":
-                raise ValueError(f"momentum: only the optimizer sgd has one, not {chosen}")
-            _number("momentum", self.momentum, 0.0, strict=False)
+        for name in ("momentum", "weight_decay"):
+            if (value := getattr(self, name)) is None:
+                continue
+            if not RULES[self._optimizer()].has(name):
+                having = ", ".join(rule for rule, known in RULES.items() if known.has(name))
+                raise ValueError(f"{name}: the optimizer {self._optimizer()} has none; these have one: {having}")
+            _number(name, value, 0.0, strict=False)
+        if self.warmup is not None:
+            _number("warmup", self.warmup, 0.0, strict=False)
+            if self.warmup >= 1 and self.warmup != int(self.warmup):
+                raise ValueError(f"warmup: expected a share of the run below 1 or a number of steps, got {self.warmup}")
+        if self.minutes is not None:
+            _number("minutes", self.minutes, 0.0)
+        if self._optimizer() == "rprop" and self.schedule not in (None, "constant"):
+            raise ValueError("schedule: rprop uses its rate only to begin with, so that it can follow none")
+        if self._schedule() == "plateau" and self.warmup is not None:
+            raise ValueError("warmup: the schedule plateau, which goes by the test loss, has none")
+        if self.minutes is not None or self.replay is not None:
+            self._check_timed("minutes" if self.replay is None else "replay")
         if self.device is not None:
             device(self.device)
-        for name in ("out", "data_dir"):
+        for name in ("out", "data_dir", "replay"):
             if getattr(self, name) == "":  # as a path it would be the current folder
                 raise ValueError(f"{name}: expected the name of a folder, got ''")
+
+    def _check_timed(self, by: str) -> None:
+        """Raise where something else would decide how long the run is, or how far it is."""
+        if self.minutes is not None and by == "replay":
+            raise ValueError("minutes: cannot be given together with replay")
+        if self.epochs is not None:
+            raise ValueError(f"epochs: cannot be given together with {by}, which decides how long the run is")
+        if self.warmup is not None and self.warmup >= 1:
+            raise ValueError(f"warmup: with {by} it must be a share of the run, below 1; got {self.warmup:g}")
+        if self._schedule() == "plateau":
+            raise ValueError(f"schedule: plateau looks at whole epochs and cannot be combined with {by}")
 
     def _optimizer(self) -> str:
         """Batch-normalised throughout, a network trains best with sgd, at a large rate that is reached slowly."""
         return self.optimizer or ("sgd" if self.model == "resnet8" else "adam")
 
+    def _schedule(self) -> str:
+        usual = RULES[self._optimizer()].schedule
+        return self.schedule or ("cosine" if self.model == "resnet8" and usual == "one-cycle" else usual)
+
     def resolved(self) -> Options:
-        """The same without None, except `out` and `data_dir`, and `momentum` where there is none."""
-        optimizer = self._optimizer()
+        """The same without None, except what is chosen later (`out`, `data_dir`) and what does not apply."""
+        optimizer, schedule = self._optimizer(), self._schedule()
+        rule = RULES[optimizer]
+        rising = self.schedule is None and schedule == "cosine" and self.model in WARMUP
         chosen: dict[str, Any] = {
             "optimizer": optimizer,
-            "schedule": "warmup-cosine" if self.model == "resnet8" else "cosine",
-            "lr": LR[optimizer][self.model],
-            "momentum": 0.9 if optimizer == "sgd" else None,
-            "weight_decay": WEIGHT_DECAY.get(optimizer, {}).get(self.model, 0.0),
-            "epochs": EPOCHS[self.dataset],
+            "schedule": schedule,
+            "warmup": WARMUP[self.model] if rising else None,
+            "lr": rule.rate(self.model),
+            "momentum": rule.settings.get("momentum"),
+            "weight_decay": WEIGHT_DECAY.get(optimizer, {}).get(self.model, 0.0) if rule.has("weight_decay") else None,
+            "epochs": EPOCHS[self.dataset] if self.minutes is None and self.replay is None else None,
             "batch_size": BATCH_SIZE[self.dataset],
             "device": str(default_device()),
             "threads": THREADS,
         }
         return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})
+
+    def planned(self, steps: int) -> schedules.Schedule:
+        """The factor of the rate over a run of so many steps, for options that are resolved."""
+        assert self.schedule is not None, "resolved() chose it"
+        warmup = self.warmup or 0
+        first = int(warmup) if warmup >= 1 else max(1, int(warmup * steps)) if warmup else 0
+        if self.schedule == "plateau":  # what lowers the rate is the test loss
+            return schedules.constant()
+        return schedules.build(self.schedule, steps, warmup=first)

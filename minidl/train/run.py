@@ -20,11 +20,15 @@ from ..backend import default_device, device, get_backend
 from ..backend.random import manual_seed
 from ..data import DataLoader
 from ..nn import CrossEntropyLoss, Module
+from ..optim import lr_scheduler
+from ..optim.schedules import Schedule, TimeBudget, replay
+from .budget import read_fractions, write_fractions
 from .checkpoint import save_checkpoint
 from .folder import RunFolder
 from .loop import NonFiniteLoss, Position, Record, fit
 from .metrics import confusion
-from .options import MODELS, OPTIMIZERS, SCHEDULES, Options, RunError
+from .options import MODELS, PLAN, Options, RunError
+from .rules import RULES
 from .sets import DATASETS, Data, load_data
 
 
@@ -57,22 +61,27 @@ def execute(
     started = time.perf_counter()
     try:
         options = options.resolved()
-        assert options.epochs and options.batch_size and options.schedule and options.optimizer, "resolved() chose them"
+        assert options.batch_size and options.optimizer, "resolved() chose them"
         RunFolder.check(options.out)
         where = device(options.device or default_device())
         get_backend(where)
+        fractions = None if options.replay is None else read_fractions(options.replay)
         data = load_data(options)
+        train = DataLoader(data.train, batch_size=options.batch_size, shuffle=True)
+        schedule, until = _schedule(options, len(train), fractions)
         manual_seed(options.seed)
         model = MODELS[options.model](data.shape, len(data.classes))
         folder = RunFolder.create(options.out, f"{options.dataset}-{options.model}")
     except (ValueError, RuntimeError) as error:
         raise RunError(str(error)) from error
     model.to(where)
-    extra = {} if options.momentum is None else {"momentum": options.momentum}
-    optimizer = OPTIMIZERS[options.optimizer](
-        model.parameters(), lr=options.lr, weight_decay=options.weight_decay, **extra
+    optimizer = RULES[options.optimizer].make(
+        model,
+        options.lr if options.schedule == "plateau" else options.lr * schedule,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
     )
-    train = DataLoader(data.train, batch_size=options.batch_size, shuffle=True)
+    plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=1) if options.schedule == "plateau" else None
     test = DataLoader(data.test, batch_size=500)
     # numbers that overflow are noticed in the loss, which is checked; a warning for each op would only be noise
     with threadpool_limits(options.threads, user_api="blas"), np.errstate(all="ignore"):
@@ -84,13 +93,19 @@ def execute(
         try:
             for record in fit(
                 model, train, CrossEntropyLoss(), optimizer, options.epochs, validation=test,
-                schedule=SCHEDULES[options.schedule], position=position, stop=stop, progress=progress,
+                position=position, stop=stop, until=until, progress=progress,
             ):  # fmt: skip
+                if plateau is not None:
+                    plateau.step(record.test_loss)
+                if isinstance(schedule, TimeBudget):
+                    write_fractions(folder.path, schedule.fractions)
                 save_checkpoint(folder.path, model, optimizer, train, position)
                 folder.log(record)
                 say(_line(record, options.epochs))
-            stopped = position.epoch < options.epochs
+            stopped = stop is not None and position.step_in_epoch > 0
             if stopped:
+                if isinstance(schedule, TimeBudget):
+                    write_fractions(folder.path, schedule.fractions)
                 save_checkpoint(folder.path, model, optimizer, train, position)
         except Exception as error:
             if isinstance(error, NonFiniteLoss):
@@ -110,6 +125,20 @@ def execute(
             say(f"files      {', '.join(folder.files())}")
     last = folder.records[-1] if folder.records else None
     return Outcome(folder.path, last, stopped, time.perf_counter() - started)
+
+
+def _schedule(
+    options: Options, length: int, fractions: Sequence[float] | None
+) -> tuple[Schedule, Callable[[], bool] | None]:
+    """The factor of the rate, for epochs of so many steps; and, where no number of epochs is given, when to end."""
+    if options.minutes is not None:
+        budget = TimeBudget(60 * options.minutes, options.planned(PLAN))
+        return budget, lambda: budget.finished
+    if fractions is not None:
+        left = iter(range(len(fractions) - 1, -1, -1))
+        return replay(options.planned(PLAN), fractions), lambda: next(left, 0) == 0
+    assert options.epochs is not None, "resolved() chose it"
+    return options.planned(options.epochs * length), None
 
 
 def _parameters(model: Module) -> int:
@@ -153,11 +182,16 @@ def _introduction(options: Options, model: Module, data: Data, folder: Path) -> 
     threads = f"{options.threads} thread" + ("s" if options.threads != 1 else "")
     where = f"{options.device}, {threads}" if options.device == "cpu" else options.device
     augmented = ", ".join(map(repr, DATASETS[options.dataset].augment())) if options.augment else ""
+    rate, length = f"lr {options.lr:g} ({options.schedule})", f"{options.epochs} epochs"
+    if options.minutes is not None:
+        length = f"{options.minutes:g} minutes"
+    elif options.replay is not None:
+        length = f"the steps of {options.replay}"
     return [
         f"data       {options.dataset}: {images}",
         *([f"augmented  {augmented}"] if augmented else []),
         f"model      {options.model}, {_parameters(model):,} parameters",
-        f"optimizer  {options.optimizer}, lr {options.lr:g} ({options.schedule}), batch size {options.batch_size}",
+        f"optimizer  {options.optimizer}, {rate}, batch size {options.batch_size}, {length}",
         f"device     {where}; seed {options.seed}",
         f"run        {folder}",
         "",
@@ -165,10 +199,11 @@ def _introduction(options: Options, model: Module, data: Data, folder: Path) -> 
     ]
 
 
-def _line(record: Record, epochs: int) -> str:
+def _line(record: Record, epochs: int | None) -> str:
     train = f"{record.train_loss:>10.4f}  {record.train_accuracy:>8.2%}"
     test = f"{record.test_loss:>10.4f}  {record.test_accuracy:>8.2%}"
-    return f"{record.epoch:>3}/{epochs:<3}   {train}   {test}   {record.lr:>8.2g}   {record.images_per_second:>8,.0f}"
+    of = "    " if epochs is None else f"/{epochs:<3}"
+    return f"{record.epoch:>3}{of}   {train}   {test}   {record.lr:>8.2g}   {record.images_per_second:>8,.0f}"
 
 
 def _by_class(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
