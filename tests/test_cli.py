@@ -73,7 +73,8 @@ def refused(args, capsys) -> str:
 def test_plain_minidl_shows_help(tmp_path):
     done = minidl(cwd=tmp_path)
     assert "usage: minidl" in done.stdout and done.stderr == ""
-    assert re.findall(r"^    (\w+)  ", done.stdout, re.MULTILINE) == ["train", "predict", "summary", "datasets"]
+    commands = ["train", "predict", "summary", "datasets", "schedule", "race"]
+    assert re.findall(r"^    (\w+)  ", done.stdout, re.MULTILINE) == commands
 
 
 def test_help_of_train_shows_every_option_its_default_and_examples(capsys):
@@ -81,7 +82,8 @@ def test_help_of_train_shows_every_option_its_default_and_examples(capsys):
         cli.main(["train", "--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0
-    options = "dataset model augment optimizer lr momentum weight-decay schedule epochs batch-size seed".split()
+    options = "dataset model augment optimizer lr momentum weight-decay schedule warmup minutes replay epochs".split()
+    options += ["batch-size", "seed"]
     options += "device threads out data-dir quiet".split()
     assert all(f"--{name}" in text for name in options)
     assert set(re.findall(r"--([a-z-]+)", text)) == {*options, "help"}

@@ -15,6 +15,8 @@ from ..train import NonFiniteLoss, RunError
 from .inspection import add_datasets, add_predict, add_summary
 from .output import complain, reason, warn, with_option
 from .parser import Formatter, Parser
+from .race import add_race
+from .schedule import add_schedule
 from .training import add_train
 
 __all__ = ["main"]
@@ -99,6 +101,6 @@ def _parser() -> argparse.ArgumentParser:
 
     parser.set_defaults(function=show_help)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (add_train, add_predict, add_summary, add_datasets):
+    for add in (add_train, add_predict, add_summary, add_datasets, add_schedule, add_race):
         add(commands)
     return parser

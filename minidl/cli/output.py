@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import fields
 from typing import Any
 
 from tqdm import tqdm
 
-from ..train import Options
+from ..train import Options, RunError
 
 
 def say(line: str) -> None:
@@ -35,6 +36,20 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__
+
+
+def picture_path(option: str, path: str, kinds: tuple[str, ...]) -> str:
+    """Where a picture shall go; refused before any work is done if it cannot be written there."""
+    if os.path.splitext(path)[1].lower() not in kinds:
+        raise RunError(f"--{option}: expected a file name that ends in {' or '.join(kinds)}, got {path!r}")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise RunError(f"--{option}: there is no folder {folder}")
+    if os.path.isdir(path):
+        raise RunError(f"--{option}: {path} is a folder")
+    if not os.access(folder, os.W_OK):
+        raise RunError(f"--{option}: {folder}: Permission denied")
+    return path
 
 
 def with_option(message: str) -> str:
