@@ -1000,6 +1000,18 @@ class Sharp(optim.Optimizer):
         return closure()
 
 
+def test_a_step_that_evaluates_the_loss_itself_cannot_be_left_out():
+    w = leaf(2)
+    rule = optim.LBFGS([w]).transform(EverySecond())
+
+    def closure():
+        w.grad = wrap(w.array.copy())
+        return float((w.array * w.array).sum() / 2)
+
+    with pytest.raises(RuntimeError, match="LBFGS: .*EverySecond.* leaves a step out, but LBFGS evaluates the loss"):
+        rule.step(closure)
+
+
 def test_which_rules_need_a_closure():
     w = leaf(2)
     assert Sharp([w]).needs_closure and optim.LBFGS([w]).needs_closure and optim.Lookahead(Sharp([w])).needs_closure

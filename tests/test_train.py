@@ -110,6 +110,13 @@ def test_a_schedule_that_is_not_as_long_as_the_run_warns_with_both_numbers(where
         next(setup.fit())
 
 
+def test_a_schedule_counts_the_steps_that_are_made(where, recwarn):
+    setup = Setup(where)
+    setup.optimizer.follow(lr=0.01 * schedules.cosine(14)).transform(optim.transforms.Accumulate(2))
+    list(setup.fit())
+    assert setup.optimizer.param_groups[0]["scheduled"]["lr"]["step"] == 14 and not recwarn.list
+
+
 def test_a_run_with_an_end_of_its_own_has_a_record_of_its_last_part():
     setup = Setup(Where("cpu"))
     with pytest.raises(ValueError, match="epochs=None needs `until`"):

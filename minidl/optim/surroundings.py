@@ -224,6 +224,9 @@ class Surroundings:
                 # each once: the groups of a wrapper may share parameters
                 params = dict.fromkeys(p for group in self.param_groups for p in group["params"])
                 if not t.apply([p for p in params if p.grad is not None], self):
+                    if self.needs_closure:  # it would be left in the middle of a search
+                        name = type(self).__name__
+                        raise RuntimeError(f"{name}: {t!r} leaves a step out, but {name} evaluates the loss itself")
                     raise Skipped(loss)
 
     def register_step_pre_hook(self, hook: Callable) -> Handle:

@@ -313,7 +313,7 @@ class _Gathering(Transform):
         raise NotImplementedError
 
     def __init__(self, k: int, least: int) -> None:
-        self.k = self._count("k", k, least)
+        self.k = self.every = self._count("k", k, least)
         self._kept: dict[int, tuple[Tensor, ...]] = {}
 
     def apply(self, params: list[Tensor], optimizer) -> bool:
