@@ -18,6 +18,7 @@ import minidl
 import minidl.nn.functional as F
 from minidl import nn, optim
 from minidl.data.datasets import TinyShakespeare
+from minidl.optim import schedules
 
 parser = argparse.ArgumentParser(description="Train a character LSTM and let it write.")
 parser.add_argument("--text", help="a file to learn from, instead of Tiny Shakespeare")
@@ -78,8 +79,8 @@ def loss_of(logits, y):
 
 train_text, test_text = streams(numbers[:cut], args.streams), streams(numbers[cut:], 1)
 model = CharLSTM()
-optimizer = optim.Adam(model.parameters(), lr=args.lr)
-updates, done = args.epochs * len(list(windows(train_text, args.steps))), 0
+updates = args.epochs * len(list(windows(train_text, args.steps)))
+optimizer = optim.Adam(model.parameters(), lr=args.lr * schedules.linear(1.0, 0.0, updates))
 
 for epoch in range(1, args.epochs + 1):
     model.train()
@@ -91,9 +92,7 @@ for epoch in range(1, args.epochs + 1):
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), args.clip)
-        optimizer.param_groups[0]["lr"] = args.lr * (1 - done / updates)
         optimizer.step()
-        done += 1
         total += loss.item() * len(x)
     train_loss = total / (len(train_text) - 1)
 

@@ -17,6 +17,7 @@ from minidl import nn, optim
 from minidl.data import DataLoader
 from minidl.data.datasets import MNIST, Digits
 from minidl.data.transforms import Compose, Normalize, ToTensor
+from minidl.optim import schedules
 
 parser = argparse.ArgumentParser(description="Train an LSTM that reads handwritten digits row by row.")
 parser.add_argument("--dataset", choices=["mnist", "digits"], default="mnist")
@@ -53,8 +54,8 @@ class RowLSTM(nn.Module):
 
 
 model = RowLSTM()
-optimizer = optim.Adam(model.parameters(), lr=args.lr)
-updates, done = args.epochs * len(train_loader), 0
+updates = args.epochs * len(train_loader)
+optimizer = optim.Adam(model.parameters(), lr=args.lr * schedules.linear(1.0, 0.0, updates))
 
 for epoch in range(1, args.epochs + 1):
     model.train()
@@ -64,9 +65,7 @@ for epoch in range(1, args.epochs + 1):
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # a recurrent network's gradient can be very long at times
-        optimizer.param_groups[0]["lr"] = args.lr * (1 - done / updates)
         optimizer.step()
-        done += 1
         total += loss.item() * len(images)
 
     model.eval()

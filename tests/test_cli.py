@@ -390,6 +390,23 @@ def test_a_loss_that_is_not_finite_is_exit_code_1(tmp_path):
     assert log_of(tmp_path / "run") == [] and (tmp_path / "run" / "curves.png").exists()
 
 
+def test_a_run_of_some_minutes_can_be_repeated(tmp_path):
+    done = minidl("train", "--model", "mlp", "--minutes", "0.01", "--seed", "4", "--out", "run", cwd=tmp_path)
+    assert ", 0.01 minutes" in done.stdout and (tmp_path / "run" / "fractions.csv").exists()
+    again = minidl("train", "--replay", "run", "--out", "again", cwd=tmp_path)
+    assert ", the steps of run" in again.stdout and "seed 4" in again.stdout
+    first, second = ((tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("run", "again"))
+    assert first == second
+    message = only_line(minidl("train", "--replay", "run", "--seed", "1", cwd=tmp_path, code=2))
+    assert message == "--replay: takes seed from the run; leave --seed out"
+    message = only_line(minidl("train", "--replay", "again", cwd=tmp_path, code=2))
+    assert message == "again: no run under a time budget, there is no fractions.csv in it"
+    message = only_line(minidl("train", "--replay", "nowhere", cwd=tmp_path, code=2))
+    assert message == "nowhere: is no folder of a run, there is no config.json in it"
+    message = only_line(minidl("train", "--minutes", "1", "--epochs", "2", cwd=tmp_path, code=2))
+    assert message == "--epochs: cannot be given together with minutes, which decides how long the run is"
+
+
 @posix
 def test_a_full_disk_is_one_line_and_harms_nothing(tmp_path):
     import resource
