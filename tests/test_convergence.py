@@ -72,6 +72,7 @@ TABLE = [
     Row("Adagrad",          {},                                  False, (3.0, 1e-12),           (1.0, 0.15)),
     Row("RMSprop",          {},                                  True,  (0.2, 1e-12),           (0.01, 0.06)),
     Row("Adadelta",         {},                                  True,  (10.0, 1e-12),          (1.0, 0.09)),
+    Row("Adafactor",        {},                                  True,  (0.1, 1e-12),           (0.05, 0.14)),
     Row("Adam",             {},                                  True,  (0.5, 1e-12),           (0.1, 5.5e-6)),
     Row("Adam",             dict(amsgrad=True),                  True,  (0.5, 1e-12),           (0.2, 1.5e-5)),
     Row("AdamW",            dict(weight_decay=0),                True,  (0.5, 1e-12),           (0.1, 5.5e-6)),

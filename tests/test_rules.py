@@ -1,4 +1,4 @@
-"""What the elementwise rules do beside their paths: dtypes, refusals, states from PyTorch, and their known quirks."""
+"""What the elementwise rules, and Adafactor, do beside their paths: dtypes, refusals, PyTorch's states, quirks."""
 
 from __future__ import annotations
 
@@ -47,6 +47,36 @@ def test_dtype_is_kept_and_the_path_is_near(rule, dtype, where):
             assert entry.shape == (() if number else x.shape)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16], ids=["float64", "float32", "float16"])
+def test_adafactor_keeps_dtypes_and_its_epsilon_is_that_of_the_parameter(dtype, where):
+    x, y = (np.array(numbers, dtype) for numbers in ([[1.0, -2.0, 3.0], [2.0, 0.5, -1.0]], [1.0, 1.0]))
+    g, tiny = np.array([[1.0, 0.5, -2.0], [0.1, -1.0, 0.3]]), np.finfo(dtype).eps / 4
+    p, q, other = (Parameter(where.array(a)) for a in (x, y, np.ones(3)))
+    rule = optim.Adafactor([other, p, q], lr=0.1)  # another dtype comes first
+    other.grad = where.tensor(np.ones(3))
+    p.grad, q.grad = where.tensor(g.astype(dtype)), where.tensor(np.array([tiny, -tiny], dtype))
+    rule.step()
+    R, C = (g**2).mean(1, keepdims=True), (g**2).mean(0, keepdims=True)
+    u = g / np.sqrt(R * C / R.mean())
+    expected = x - 0.1 * np.sqrt((x.astype(np.float64) ** 2).mean()) * u / max(1, np.sqrt((u**2).mean()))
+    near = {np.float64: 1e-12, np.float32: 1e-5, np.float16: 3e-3}[dtype]
+    np.testing.assert_allclose(where.host(p), expected, rtol=near, atol=near)
+    np.testing.assert_allclose(where.host(q), [1 - 0.1 / 4, 1 + 0.1 / 4], rtol=near)
+    state = {key: (entry.shape, entry.array.dtype) for key, entry in rule.state[p].items()}
+    assert state == {"row_var": ((2, 1), dtype), "col_var": ((1, 3), dtype), "step": ((), np.float32)}
+    assert rule.state[q].keys() == {"variance", "step"} and rule.state[q]["variance"].array.dtype == dtype
+    assert p.array.dtype == q.array.dtype == dtype
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+def test_adafactor_leaves_what_is_empty(shape, where):
+    p = Parameter(where.array(np.zeros(shape)))
+    p.grad = where.tensor(np.zeros(shape))
+    rule = optim.Adafactor([p])
+    rule.step()
+    assert p.shape == shape and float(rule.state[p]["step"].array) == 1
+
+
 @pytest.mark.parametrize(
     ("rule", "options", "message"),
     [
@@ -59,6 +89,14 @@ def test_dtype_is_kept_and_the_path_is_near(rule, dtype, where):
         ("RMSprop", dict(weight_decay=-1), "RMSprop: weight_decay must"),
         ("Adadelta", dict(rho=1.1), "Adadelta: rho must be at most 1, got 1.1"),
         ("Adadelta", dict(rho=-0.1), "Adadelta: rho must"),
+        ("Adafactor", dict(lr=-1), "Adafactor: lr must be a finite number >= 0, got -1"),
+        ("Adafactor", dict(beta2_decay=0.1), "Adafactor: beta2_decay must be at most 0, got 0.1"),
+        ("Adafactor", dict(beta2_decay=math.nan), "Adafactor: beta2_decay must be a finite number, got nan"),
+        ("Adafactor", dict(eps=1e-3), "Adafactor: eps must be a pair of numbers, got 0.001"),
+        ("Adafactor", dict(eps=(-1.0, 1e-3)), r"Adafactor: eps\[0\] must be a finite number >= 0, got -1.0"),
+        ("Adafactor", dict(eps=(None, -1.0)), r"Adafactor: eps\[1\] must be a finite number >= 0, got -1.0"),
+        ("Adafactor", dict(d=0.9), "Adafactor: d must be a finite number >= 1, got 0.9"),
+        ("Adafactor", dict(weight_decay=-1), "Adafactor: weight_decay must"),
         ("NAdam", dict(betas=(0.9, 1.0)), r"NAdam: betas\[1\] must be a finite number >= 0 and < 1, got 1.0"),
         ("NAdam", dict(betas=0.9), "NAdam: betas must be a pair of numbers, got 0.9"),
         ("NAdam", dict(momentum_decay=-1), "NAdam: momentum_decay must"),
@@ -94,6 +132,7 @@ def test_bounds_that_are_allowed():
         "Adagrad": dict(lr=0, eps=0),
         "RMSprop": dict(alpha=0),
         "Adadelta": dict(rho=1.0),
+        "Adafactor": dict(lr=0, beta2_decay=0, eps=(0, 0), d=1),
         "NAdam": dict(betas=(0, 0), momentum_decay=0),
         "RAdam": dict(betas=(0, 0)),
         "Adamax": dict(betas=(0, 0)),

@@ -3,6 +3,7 @@
 from . import groups, lr_scheduler, schedules, swa_utils, transforms
 from .adabound import AdaBound
 from .adadelta import Adadelta
+from .adafactor import Adafactor
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
 from .adamax import Adamax
@@ -37,6 +38,7 @@ __all__ = [
     "SWATS",
     "AdaBound",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",

@@ -230,7 +230,9 @@ class Optimizer(Surroundings):
             start = len(numbers)
             numbers.update(zip(group["params"], range(start, start + len(group["params"])), strict=True))
             groups.append({**group, "params": [numbers[p] for p in group["params"]]})
-        state = {numbers.get(k, k) if isinstance(k, Tensor) else k: copy.copy(v) for k, v in self.state.items()}
+        # in the order of the numbers, not of the first steps, so that equal states are equal files
+        state: dict[Any, Any] = {i: copy.copy(self.state[p]) for p, i in numbers.items() if p in self.state}
+        state.update({k: copy.copy(v) for k, v in self.state.items() if k not in numbers})
         transforms = [{"transform": type(t).__name__, **t.state_dict()} for t in self._transforms]
         return {"state": state, "param_groups": groups, **({"transforms": transforms} if transforms else {})}
 

@@ -17,6 +17,7 @@ from ..optim import (
     SWATS,
     AdaBound,
     Adadelta,
+    Adafactor,
     Adagrad,
     Adam,
     Adamax,
@@ -87,6 +88,7 @@ _MOMENTUM = {"momentum": 0.9}
 RULES = {
     "sgd": Rule(SGD, SGD_RATES, 1, _MOMENTUM),
     "nesterov": Rule(SGD, SGD_RATES, 1, {**_MOMENTUM, "nesterov": True}),
+    "adafactor": Rule(Adafactor, factor=5),
     "adagrad": Rule(Adagrad, factor=10),
     "rmsprop": Rule(RMSprop),
     "adadelta": Rule(Adadelta, dict.fromkeys(ADAM_RATES, 1.0)),

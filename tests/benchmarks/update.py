@@ -25,6 +25,7 @@ RULES = {
     "RMSprop": {},
     "RMSprop centered momentum": dict(centered=True, momentum=0.9),
     "Adadelta": {},
+    "Adafactor": {},
     "Adam": {},
     "Adam amsgrad": dict(amsgrad=True),
     "AdamW": {},

@@ -65,5 +65,6 @@ def matrices(xs, t):
 PROBLEMS = {
     "bowl": Problem(((2, 3), (4,), ()), bowl),
     "valley": Problem(((3,), (2, 2)), valley),
+    "stacks": Problem(((2, 3, 2), (1, 2, 2, 3)), bowl),
     "matrices": Problem(((3, 2), (2, 4)), matrices),
 }

@@ -33,6 +33,7 @@ OPTIONS: dict[str, dict] = {  # so that there is as much state as there can be
     "Muon": dict(lr=0.02),
     "SWATS": dict(lr=0.02, betas=(0.5, 0.5), tolerance=1e-4),
 }
+PROBLEM = {"Adafactor": "valley"}  # all others "matrices"; vectors have another state
 RULES = [
     name
     for name in optim.__all__
@@ -52,7 +53,7 @@ COMBINED: dict[str, Callable[[list], optim.Optimizer]] = {  # what is made of ot
 
 def begun(name: str, shift: float = 0.0) -> tuple[nn.Module, optim.Optimizer]:
     """A model in float32 and its optimizer before the first step. shift: added to every number in the model."""
-    start = PROBLEMS["matrices"].start()
+    start = PROBLEMS[PROBLEM.get(name, "matrices")].start()
     model = nn.ParameterList([Parameter((x + shift).astype(np.float32)) for x in start])
     params = list(model)
     make = COMBINED.get(name) or getattr(optim, name)
@@ -62,10 +63,11 @@ def begun(name: str, shift: float = 0.0) -> tuple[nn.Module, optim.Optimizer]:
 def go(model: nn.Module, optimizer: optim.Optimizer, start: int, stop: int) -> None:
     """Steps start, start + 1, ..., stop - 1."""
     params, sparse = list(model), isinstance(optimizer, optim.SparseAdam)
+    problem = PROBLEMS[PROBLEM.get(type(optimizer).__name__, "matrices")]
     for t in range(start, stop):
 
         def closure(t=t):
-            value, gradients = PROBLEMS["matrices"].value([p.array.astype(np.float64) for p in params], t)
+            value, gradients = problem.value([p.array.astype(np.float64) for p in params], t)
             for i, (p, g) in enumerate(zip(params, gradients, strict=True)):
                 g = g.astype(np.float32)
                 if sparse:

@@ -133,6 +133,21 @@ enter(
     dict(lr=0.03, t0=0, weight_decay=0.2),
     dict(lr=0.005, maximize=True, weight_decay=0.1, t0=100),
 )
+for problem in ("bowl", "matrices"):  # vectors and numbers too; matrices that are tall and wide, and stacks of them
+    enter(
+        "Adafactor",
+        dict(lr=0.05, beta2_decay=-0.5, eps=(1e-2, 0.1), d=2.0, weight_decay=0.1),
+        dict(),
+        dict(lr=0.2),
+        dict(lr=0.1, beta2_decay=-1.0, d=1.5),
+        dict(lr=0.1, eps=(0.5, 0.3)),
+        dict(lr=0.1, eps=(None, 2.0), weight_decay=0.3),
+        dict(lr=0.02, maximize=True, weight_decay=0.1),
+        problem=problem,
+        gradients="by turns",
+    )
+enter("Adafactor", None, dict(lr=0.1, weight_decay=0.1), problem="stacks", gradients="by turns")
+enter("Adafactor", dict(lr=0.05), dict(lr=0.02), problem="valley", gradients="all")
 for name, *grid in (
     ("SparseAdam", dict(lr=0.05), dict(lr=0.02, betas=(0.5, 0.9), eps=1e-2), dict(lr=0.01, maximize=True)),
     ("SGD", dict(lr=0.05), dict(lr=0.005, maximize=True)),
