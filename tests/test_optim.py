@@ -1023,3 +1023,144 @@ def test_which_rules_need_a_closure():
         optim.SWATS([w]),
     ):
         assert not rule.needs_closure
+
+
+# ------------------------------------------------------------------------------------------------- found by a reader
+class Clock:
+    """A schedule with a state of its own."""
+
+    def __init__(self):
+        self.now = 0
+
+    def __call__(self, step):
+        self.now += 1
+        return 1.0 / (1 + self.now)
+
+    def state_dict(self):
+        return {"now": self.now}
+
+    def load_state_dict(self, state):
+        if set(state) != {"now"}:
+            raise ValueError("Clock: damaged")
+        self.now = state["now"]
+
+
+def test_the_state_of_a_schedule_that_has_one_is_saved():
+    rule = optim.SGD([leaf(2)], lr=Clock())
+    for _ in range(3):
+        rule.step()
+    saved = copy.deepcopy(rule.state_dict())
+    again = optim.SGD([leaf(2)], lr=Clock())
+    again.load_state_dict(saved)
+    for one in (rule, again):
+        one.step()
+    assert (
+        again.param_groups[0]["lr"] == rule.param_groups[0]["lr"]
+        and "state" not in again.param_groups[0]["scheduled"]["lr"]
+    )
+    saved["param_groups"][0]["scheduled"]["lr"]["state"] = {}
+    before = repr(again)
+    with pytest.raises(ValueError, match="Clock: damaged"):
+        again.load_state_dict(saved)
+    assert repr(again) == before
+
+
+@pytest.mark.parametrize("saved", [optim.Adam, optim.LAMB, optim.LARS, optim.AdaBound, optim.RMSprop, optim.Lion])
+@pytest.mark.parametrize("other", [optim.SGD, optim.Adam, optim.RAdam, optim.SparseAdam, optim.Adagrad])
+def test_a_state_of_another_rule_is_refused(saved, other):
+    if saved is other:
+        return
+    w = leaf(2)
+    one, two = saved([w], lr=0.1), other([leaf(2)], lr=0.3)
+    one.step()
+    before = repr(two)
+    with pytest.raises(ValueError, match=r"is it of another rule\?|does not fit"):
+        two.load_state_dict(one.state_dict())
+    assert repr(two) == before
+    assert not two.state
+
+
+def test_entries_of_the_user_are_no_hyperparameters():
+    w = leaf(2)
+    named = optim.SGD([{"params": [w], "name": "first", "filter": lambda n: n.endswith("x")}], lr=0.1)
+    named.step()
+    assert not named.schedules[0]
+    plain = optim.SGD([leaf(2)], lr=0.1)
+    plain.load_state_dict(named.state_dict())
+    assert plain.param_groups[0]["name"] == "first"
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: optim.SGD([leaf(2)], lr=(0.1, 0.2)), TypeError, r"SGD: lr must be a number, got \(0.1, 0.2\)"),
+        (lambda: optim.SGD([leaf(2)], dampening="x"), TypeError, "SGD: dampening must be a number, got 'x'"),
+        (lambda: optim.SGD([leaf(2)], dampening=None), TypeError, "SGD: dampening must be a number, got None"),
+        (lambda: optim.ASGD([leaf(2)], alpha=None), TypeError, "ASGD: alpha must be a number, got None"),
+        (lambda: optim.ASGD([leaf(2)], t0="x"), TypeError, "ASGD: t0 must be a number, got 'x'"),
+        (lambda: optim.Adam([leaf(2)], betas=0.9), ValueError, "Adam: betas must be a pair of numbers, got 0.9"),
+        (lambda: optim.Adam([leaf(2)], lr="0.1"), TypeError, "Adam: lr must be a number, got '0.1'"),
+        (lambda: optim.SGD([{"lr": 1}]), ValueError, "SGD: a parameter group has no 'params', only lr"),
+    ],
+)
+def test_hyperparameters_of_a_wrong_form_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_what_an_edit_does_where_a_schedule_stands_at_0():
+    rule = optim.SGD([leaf(2)], lr=lambda step: 0.1 * (step != 2), momentum=0.5)
+    rates = []
+    for t in range(6):
+        if t == 3:
+            rule.param_groups[0]["lr"] = 0.7  # the step before had 0
+        rule.step()
+        rates.append(rule.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.1, 0.1, 0.0, 0.7, 0.7, 0.7])
+    rule = optim.SGD([leaf(2)], lr=lambda step: 0.1)
+    for value in (0.0, 0.1):
+        rule.step()
+        rule.param_groups[0]["lr"] = value
+    rule.step()
+    assert rule.param_groups[0]["lr"] == pytest.approx(0.1)
+    rule = optim.Adam([leaf(2)], betas=(lambda step: 0.5 + 0.1 * step, 0.9))
+    rule.step()
+    rule.param_groups[0]["betas"] = (0.9, 0.9)
+    with pytest.raises(
+        ValueError, match=r"the schedule of betas\[0\] gives 1.08.* at step 1, not a finite number >= 0"
+    ):
+        rule.step()
+
+
+def test_a_group_that_comes_later_joins_the_schedule_where_it_is():
+    shared = Tracked()
+    rule = optim.SGD([leaf(2)], lr=shared)
+    for _ in range(3):
+        rule.step()
+    rule.add_param_group({"params": [leaf(2)]})
+    rule.step()
+    assert [g["lr"] for g in rule.param_groups] == [falling(3)] * 2
+    rule = optim.SGD([leaf(2)], lr=0.1).follow(lr=shared)
+    rule.step()
+    rule.add_param_group({"params": [leaf(2)]})
+    rule.step()
+    assert [g["lr"] for g in rule.param_groups] == [falling(1)] * 2
+
+
+class Damaged(EverySecond):
+    def load_state_dict(self, state):
+        raise ValueError("damaged")
+
+
+def test_a_transform_that_refuses_its_state_leaves_all_as_it_was():
+    w = leaf(2)
+    rule = optim.SGD([w], lr=0.1, momentum=0.9).transform(EverySecond(), Damaged())
+    rule.transforms[0].count = rule.transforms[1].count = 1
+    rule.step()
+    saved = copy.deepcopy(rule.state_dict())
+    saved["transforms"][0]["count"], saved["param_groups"][0]["lr"] = 9, 0.7
+    before = rule.transforms[0].count, copy.deepcopy(rule.state[w]["momentum_buffer"].array)
+    with contextlib.suppress(ValueError):
+        rule.load_state_dict(saved)
+    assert rule.transforms[0].count == before[0] and rule.param_groups[0]["lr"] == 0.1
+    assert np.array_equal(rule.state[w]["momentum_buffer"].array, before[1])

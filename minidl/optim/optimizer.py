@@ -6,6 +6,8 @@ It also carries optimizers written for PyTorch's base class, which override `ste
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -15,7 +17,7 @@ from typing import Any
 from ..modes import enable_grad
 from ..tensor import Tensor, describe, wrap
 from .flat import RETRY, Layout, fitted, number
-from .surroundings import Surroundings, hooked
+from .surroundings import Surroundings, get, hooked
 
 _PLAIN = frozenset((float, int, bool, str, type(None)))
 
@@ -126,6 +128,16 @@ class Optimizer(Surroundings):
     def check(self, group: dict[str, Any]) -> None:
         """Raise unless the hyperparameters of a group make sense; a rule with more to say extends this."""
         name = type(self).__name__
+        for key, usual in _usual(type(self)).items():  # type: ignore[arg-type]
+            value = group.get(key)
+            if isinstance(usual, tuple):
+                if not isinstance(value, (tuple, list)) or len(value) != len(usual):
+                    pair = "a pair of numbers" if len(usual) == 2 else f"{len(usual)} numbers"
+                    raise ValueError(f"{name}: {key} must be {pair}, got {value!r}")
+            elif key not in group or isinstance(usual, bool) or not isinstance(usual, (int, float)):
+                continue
+            elif not isinstance(value, Tensor) and not isinstance(_plain(value), (int, float)):
+                raise TypeError(f"{name}: {key} must be a number, got {value!r}")
         for key, value in group.items():
             low, high = self.bounds.get(key, (-math.inf, math.inf))
             limits = (f" >= {low}" if low > -math.inf else "") + (f" and < {high}" if high < math.inf else "")
@@ -185,6 +197,8 @@ class Optimizer(Surroundings):
         name = type(self).__name__
         if not isinstance(param_group, dict):
             raise TypeError(f"{name}: a parameter group must be a dict, got {type(param_group).__name__}")
+        if "params" not in param_group:
+            raise ValueError(f"{name}: a parameter group has no 'params', only {', '.join(param_group) or 'nothing'}")
         group, params = dict(param_group), param_group["params"]
         if isinstance(params, (set, frozenset)):
             raise TypeError(f"{name}: the params of a group are a set, whose order changes from run to run; use a list")
@@ -226,10 +240,10 @@ class Optimizer(Surroundings):
         """
         numbers: dict[Tensor, int] = {}
         groups = []
-        for group in self.param_groups:
+        for i, group in enumerate(self.param_groups):
             start = len(numbers)
             numbers.update(zip(group["params"], range(start, start + len(group["params"])), strict=True))
-            groups.append({**group, "params": [numbers[p] for p in group["params"]]})
+            groups.append({**group, "params": [numbers[p] for p in group["params"]], **self._scheduled_state(i)})
         # in the order of the numbers, not of the first steps, so that equal states are equal files
         state: dict[Any, Any] = {i: copy.copy(self.state[p]) for p, i in numbers.items() if p in self.state}
         state.update({k: copy.copy(v) for k, v in self.state.items() if k not in numbers})
@@ -262,13 +276,20 @@ class Optimizer(Surroundings):
                     state[p] = {} if found else {k: self._loaded(p, k, v, example) for k, v in entries.items()}
         if problems:
             raise ValueError(f"{where}: the state does not fit\n  " + "\n  ".join(problems))
-        transforms = self._matched(state_dict.get("transforms"))
-        for t, saved_state in transforms:
-            t.load_state_dict(saved_state)
+        restore: list[tuple[Any, dict[str, Any]]] = []  # what has a state of its own, and may refuse the new one
+        try:
+            for part, new_state in [*self._matched(state_dict.get("transforms")), *self._clocks(new_groups)]:
+                restore.append((part, copy.deepcopy(part.state_dict())))
+                part.load_state_dict(new_state)
+        except BaseException:
+            for part, old in restore:
+                part.load_state_dict(old)
+            raise
         self.state = defaultdict(dict, {**copy.deepcopy(left), **state})
-        self._written = {}
         for group, new in zip(groups, new_groups, strict=True):
             group.update(new)
+        # what was loaded is nobody's edit
+        self._written = {(i, slot): get(groups[i], slot) for i, slot in self._written if i < len(groups)}
 
     def _matched(self, saved: list[dict[str, Any]] | None) -> list[tuple[Any, dict[str, Any]]]:
         """Each transform with its saved state; a state without transforms leaves them as they are."""
@@ -301,6 +322,13 @@ class Optimizer(Surroundings):
                 )
             if isinstance(value, tuple):
                 new[key] = tuple(new[key])
+        more = [key for key in saved if key not in group]  # the user's own, or what schedulers write, unless ...
+        if more and self._is_rule:
+            known = _hyperparameters_of_rules()
+            for key in more:
+                if key in known:
+                    what = f"{type(self).__name__}.load_state_dict: group {i} has '{key}', which this rule has not"
+                    raise ValueError(f"{what}; is it of another rule?")
         if self._is_rule:
             self.check(new)
         return new
@@ -346,12 +374,13 @@ class Optimizer(Surroundings):
 
     # copies, pickles, words
     def __getstate__(self) -> dict[str, Any]:
-        caches = {"_layouts", "_pre_hooks", "_post_hooks", "_stepping", "_stepped", "_written"}
+        caches = {"_layouts", "_pre_hooks", "_post_hooks", "_stepping", "_stepped"}
         return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
+        self._written = state.get("_written", {})
 
     def _reset(self) -> None:
         self._layouts: dict[int, Layout | None] = {}
@@ -372,6 +401,24 @@ class Optimizer(Surroundings):
         for t in self._transforms:
             text += f"\nTransform {t!r}"
         return text + ")"
+
+
+@functools.cache
+def _usual(kind: Any) -> dict[str, Any]:
+    """The defaults that a rule's constructor has."""
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _hyperparameters_of_rules() -> set[str]:
+    """What the rules there are call their hyperparameters, but for the flags that choose between implementations."""
+    kinds, found = [Optimizer], set[str]()
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if kind.__module__.startswith(Optimizer.__module__.rpartition(".")[0]):
+            found.update(_usual(kind))
+    return found - {"foreach", "fused", "capturable", "differentiable", "maximize"}
 
 
 def _plain(value):

@@ -119,6 +119,8 @@ class Surroundings:
             if self._is_rule:
                 self.check(new)
             changed.append((i, new, {**kept, **given}))
+        if group is None:
+            self.defaults.update({key: value for key, value in schedules.items() if key in self.defaults})
         for i, new, followed in changed:
             self.param_groups[i].pop("scheduled", None)
             self.param_groups[i].update(new)
@@ -143,6 +145,9 @@ class Surroundings:
             if not callable(getattr(t, "apply", None)):
                 what = f"{type(self).__name__}.transform"
                 raise TypeError(f"{what}: expected transforms such as ClipNorm(1.0), got {type(t).__name__}")
+        for t in transforms:
+            if hasattr(t, "attach"):
+                t.attach(self)
         self._transforms = (*self._transforms, *transforms)
         return self
 
@@ -164,19 +169,29 @@ class Surroundings:
         """Take the schedules out of a group; in their place come the numbers of the first step."""
         found: dict[str, Callable[[int], float]] = {}
         for key, value in group.items():
+            if key not in self.defaults:  # the user's own, who may keep functions there
+                continue
             if self._is_schedule(value):
                 found[key] = value
-            elif isinstance(value, (tuple, list)) and key != "params":
+            elif isinstance(value, (tuple, list)):
                 found.update({f"{key}[{j}]": v for j, v in enumerate(value) if self._is_schedule(v)})
         if found or entries:
             scheduled = group["scheduled"] = dict(entries or {})
             for slot, schedule in found.items():
-                scheduled[slot] = {"step": 0, "scale": 1.0, "last": self._scheduled(slot, schedule, 0)}
-                put(group, slot, scheduled[slot]["last"])
+                step = self._joining(slot, schedule)
+                last = self._allowed(slot, schedule(step), step)
+                scheduled[slot] = {"step": step, "scale": 1.0, "last": last}
+                put(group, slot, last)
         return found
 
-    def _scheduled(self, slot: str, schedule: Callable[[int], float], step: int) -> float:
-        value = schedule(step)
+    def _joining(self, slot: str, schedule: Callable[[int], float]) -> int:
+        """The step at which a group begins to follow: that of the groups which follow the same schedule already."""
+        for group, schedules in zip(self.param_groups, self._schedules, strict=False):
+            if schedules.get(slot) is schedule:
+                return group["scheduled"][slot]["step"]
+        return 0
+
+    def _allowed(self, slot: str, value: float, step: int) -> float:
         low, high = self.bounds.get(slot.partition("[")[0], (-math.inf, math.inf))
         if not (isinstance(value, (int, float)) and low <= value < high and math.isfinite(value)):
             name, limits = type(self).__name__, f" >= {low}" * (low > -math.inf) + f" and < {high}" * (high < math.inf)
@@ -190,16 +205,40 @@ class Surroundings:
         for group, schedules in zip(self.param_groups, self._schedules, strict=False):
             for slot, schedule in schedules.items():
                 entry, current = group["scheduled"][slot], get(group, slot)
-                if current != entry["last"] and entry["last"]:  # changed by hand: from now on all is so much larger
-                    entry["scale"] *= current / entry["last"]
-                value = self._scheduled(slot, schedule, entry["step"])
-                entry["last"] = value if entry["scale"] == 1 else entry["scale"] * value
+                step = entry["step"]
+                if current != entry["last"]:  # changed by hand: from now on all is in proportion
+                    # where the schedule stood at 0 there is no proportion, and the next step is the measure
+                    was = schedule(max(step - 1, 0)) or schedule(step)
+                    entry["scale"] = current / was if was else entry["scale"]
+                value = schedule(step)
+                scaled = value if entry["scale"] == 1 else entry["scale"] * value
+                entry["last"] = self._allowed(slot, scaled, step)
                 put(group, slot, entry["last"])
 
     def _followed(self) -> None:
         for group, schedules in zip(self.param_groups, self._schedules, strict=False):
             for slot in schedules:
                 group["scheduled"][slot]["step"] += 1
+
+    def _scheduled_state(self, i: int) -> dict[str, Any]:
+        """The entries of a group's schedules for `state_dict`, with the state of those that have one (a clock)."""
+        schedules = self._schedules[i] if self._schedules else {}
+        entries = {slot: dict(self.param_groups[i]["scheduled"][slot]) for slot in schedules}
+        for slot, schedule in schedules.items():
+            state = schedule.state_dict() if hasattr(schedule, "state_dict") else None
+            if state:
+                entries[slot]["state"] = state
+        return {"scheduled": entries} if entries else {}
+
+    def _clocks(self, groups: list[dict[str, Any]]) -> list[tuple[Any, dict[str, Any]]]:
+        """The schedules that have a state, with the one that was saved, which is taken out of the groups."""
+        found = []
+        for group, schedules in zip(groups, self._schedules, strict=False):
+            for slot, schedule in schedules.items():
+                state = group["scheduled"][slot].pop("state", None)
+                if state is not None:
+                    found.append((schedule, state))
+        return found
 
     def _transforming(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """The arguments of a step, after the gradients went through the transforms or with a closure that does it."""
