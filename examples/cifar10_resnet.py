@@ -10,7 +10,6 @@ reaches is in docs/results.md.
 """
 
 import argparse
-import math
 
 import minidl
 import minidl.nn.functional as F
@@ -18,13 +17,14 @@ from minidl import nn, optim
 from minidl.data import DataLoader, Subset
 from minidl.data.datasets import CIFAR10, Digits
 from minidl.data.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, ToTensor
+from minidl.optim import schedules
 
 parser = argparse.ArgumentParser(description="Train a small residual network on CIFAR-10.")
 parser.add_argument("--dataset", choices=["cifar10", "digits"], default="cifar10")
 parser.add_argument("--subset", type=int, help="train and test on the first images only, as many as this")
 parser.add_argument("--epochs", type=int, default=15)
 parser.add_argument("--batch-size", type=int, default=64)
-parser.add_argument("--width", type=int, default=16, help="channels of the first stage")
+parser.add_argument("--width", type=int, default=24, help="channels of the first stage")
 parser.add_argument("--lr", type=float, default=0.1, help="the highest learning rate")
 parser.add_argument("--weight-decay", type=float, default=2e-4)
 parser.add_argument("--seed", type=int, default=0)
@@ -81,8 +81,10 @@ model = nn.Sequential(
     nn.Flatten(),
     nn.Linear(4 * w, 10),
 )
-optimizer = optim.SGD(model.parameters(), lr=0, momentum=0.9, nesterov=True, weight_decay=args.weight_decay)
-updates, done = args.epochs * len(train_loader), 0
+updates = args.epochs * len(train_loader)
+rising = updates // 10
+rate = args.lr * schedules.warmup(rising, schedules.cosine(updates - rising))
+optimizer = optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=args.weight_decay)
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {updates:,} updates", flush=True)
 
 for epoch in range(1, args.epochs + 1):
@@ -92,10 +94,7 @@ for epoch in range(1, args.epochs + 1):
         loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()
-        warm_up, cosine = min(1.0, (done + 1) / (0.1 * updates)), 0.5 * (1 + math.cos(math.pi * done / updates))
-        optimizer.param_groups[0]["lr"] = args.lr * warm_up * cosine
         optimizer.step()
-        done += 1
         total += loss.item() * len(images)
 
     model.eval()

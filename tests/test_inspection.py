@@ -282,7 +282,7 @@ def test_pillow_is_imported_only_by_predict(trained):
 # ---------------------------------------------------------------------------------------------------------- summary
 def test_summary_of_a_model_for_a_data_set(capsys):
     out, err = run(["summary", "--model", "resnet8", "--dataset", "cifar10", "--batch-size", 2], capsys)
-    assert err == "" and "2x16x32x32" in out and "78,042" in out and "multiply-adds  25," in out
+    assert err == "" and "2x24x32x32" in out and "174,274" in out and "multiply-adds  55," in out
     out, _ = run(["summary"], capsys)
     assert "1x16x8x8" in out and "13,802" in out
     out, _ = run(["summary", "--model", "mlp", "--shape", "2,4,4", "--classes", "7"], capsys)

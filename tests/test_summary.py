@@ -191,7 +191,7 @@ def test_everything_is_counted_in_the_models_of_the_command(name):
 
 
 def test_resnet8_by_hand():
-    s = summary(train.ResNet8(), (3, 32, 32))
+    s = summary(train.ResNet8(width=16), (3, 32, 32))
     conv = 9 * (3 * 16 + 2 * 16 * 16) * 1024 + (9 * (16 * 32 + 32 * 32) + 16 * 32) * 256
     conv += (9 * (32 * 64 + 64 * 64) + 32 * 64) * 64
     norm = 3 * 16 * 1024 + 3 * 32 * 256 + 3 * 64 * 64

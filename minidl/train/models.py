@@ -127,7 +127,9 @@ class BasicBlock(Module):
 
 
 class ResNet8(Module):
-    """A residual network of 8 layers (He et al., 2016, section 4.2, one block a stage); 78,042 parameters for CIFAR-10.
+    """A residual network of 8 layers (He et al., 2016, section 4.2, one block a stage), half as wide again.
+
+    At He's width of 16 it has 78,042 parameters for CIFAR-10, at 24 it has 174,274.
 
     A convolution of 3x3, three blocks with `width`, 2 and 4 times `width` channels, the later two at half the size of
     the one before, the mean of each channel, and one score for each class. zero_init: the last scale of each block
@@ -138,7 +140,7 @@ class ResNet8(Module):
     """
 
     def __init__(
-        self, shape: Sequence[int] = (3, 32, 32), classes: int = 10, width: int = 16, zero_init: bool = False
+        self, shape: Sequence[int] = (3, 32, 32), classes: int = 10, width: int = 24, zero_init: bool = False
     ) -> None:
         super().__init__()
         channels, _, _ = _images("ResNet8", shape)
