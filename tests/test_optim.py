@@ -1164,3 +1164,48 @@ def test_a_transform_that_refuses_its_state_leaves_all_as_it_was():
         rule.load_state_dict(saved)
     assert rule.transforms[0].count == before[0] and rule.param_groups[0]["lr"] == 0.1
     assert np.array_equal(rule.state[w]["momentum_buffer"].array, before[1])
+
+
+class Returning(optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+
+    def update(self, p, g, state, h):
+        return p - h.lr * g
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_update_that_returns_instead_of_changing_is_told_so(whole):
+    rule = Returning([leaf(3), leaf(2)])
+    rule.elementwise = not whole
+    with pytest.raises(TypeError, match=r"Returning.update: must change p in place \(p -= ...\) and return nothing"):
+        rule.step()
+
+
+def test_mistakes_of_beginners_are_named():
+    model = minidl.nn.Sequential(minidl.nn.Linear(2, 2))
+    with pytest.raises(TypeError, match=r"SGD: params is a Sequential; write model.parameters\(\)"):
+        optim.SGD(model)
+    with pytest.raises(TypeError, match="SGD: params must be an iterable of Tensors, got int"):
+        optim.SGD(3)
+    w = leaf(2)
+    rule = optim.SGD([w])
+    with pytest.raises(TypeError, match=r"SGD.step: closure must be a function, got Tensor; write step\(\)"):
+        rule.step(wrap(np.ones(())))
+    with pytest.raises(TypeError, match="SGD.transform: expected transforms such as .* got the class ClipNorm"):
+        rule.transform(optim.transforms.ClipNorm)
+    for value, error in ((-1.0, ValueError), (math.nan, ValueError), ("x", TypeError)):
+        rule.param_groups[0]["lr"] = value
+        with pytest.raises(error, match="SGD: lr must be"):
+            rule.step()
+    rule.param_groups[0]["lr"] = np.float32(0.5)
+    rule.step()
+    assert w.array.tolist() == [0.5, 0.5]
+    with pytest.warns(UserWarning, match="SGD: a group has 'lrr', which is nothing to it; lr"):
+        optim.SGD([{"params": [leaf(2)], "lrr": 3}])
+    search = optim.LBFGS([leaf(2)])
+    with pytest.raises(TypeError, match="LBFGS.step: the closure must return the loss, it returned None"):
+        search.step(lambda: None)
+    search.zero_grad()
+    with pytest.raises(RuntimeError, match="after the closure no parameter has a gradient"):
+        search.step(lambda: 1.0)

@@ -210,7 +210,7 @@ class Flat(_Unit):
             for piece in self.cuts.get((i, j)) or self._cut(i, j):
                 if len(numbers) > 1:
                     piece.state.update(numbers)
-                rule.update(piece.p, piece.gradient(arrays, lines, how), piece.state, h)
+                _update(rule, piece.p, piece.gradient(arrays, lines, how), piece.state, h)
             for p in params[i:j]:
                 p.changed()
         self.version[0] = modes.last_change = modes.tick()
@@ -329,7 +329,7 @@ class Single(_Unit):
                 g = g + decay * x
             if shrink != 1:
                 x *= shrink
-            rule.update(x, g, {**state, **numbers}, h)
+            _update(rule, x, g, {**state, **numbers}, h)
         for name in self.numbers:
             t = entries.get(keys[name])
             if t.__class__ is Tensor and t.array.__class__ is np.ndarray and t.array.shape == ():
@@ -381,10 +381,16 @@ def update_rows(rule, x, g: RowArray, state: dict[str, Any], arrays: Iterable[st
     """
     rows, values = g.totals()
     p, part = x[rows], {**state, **{name: state[name][rows] for name in arrays}}
-    rule.update(p, -values if how[0] else values, part, h)
+    _update(rule, p, -values if how[0] else values, part, h)
     x[rows] = p
     for name in arrays:
         state[name][rows] = part[name]
+
+
+def _update(rule, p, g, state: dict[str, Any], h) -> None:
+    if rule.update(p, g, state, h) is not None:
+        name = type(rule).__name__
+        raise TypeError(f"{name}.update: must change p in place (p -= ...) and return nothing; it returned something")
 
 
 def _is_intact(entries: dict | None, cell: tuple[tuple[str, Any, Any], ...] | None) -> bool:

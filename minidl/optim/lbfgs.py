@@ -111,6 +111,10 @@ class LBFGS(Optimizer):
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
         result = self._evaluate(closure)
+        if result is None:
+            raise TypeError("LBFGS.step: the closure must return the loss, it returned None")
+        if all(p.grad is None for p in self.param_groups[0]["params"]):
+            raise RuntimeError("LBFGS.step: after the closure no parameter has a gradient; call loss.backward() in it")
         loss, g = float(result), self._gradient()
         state["func_evals"] += 1
         evals = 1

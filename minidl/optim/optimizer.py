@@ -6,9 +6,11 @@ It also carries optimizers written for PyTorch's base class, which override `ste
 from __future__ import annotations
 
 import copy
+import difflib
 import functools
 import inspect
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -19,6 +21,7 @@ from ..tensor import Tensor, describe, wrap
 from .flat import RETRY, Layout, fitted, number
 from .surroundings import Surroundings, get, hooked
 
+_NUMBERS = frozenset((float, int))
 _PLAIN = frozenset((float, int, bool, str, type(None)))
 
 
@@ -94,12 +97,14 @@ class Optimizer(Surroundings):
         name = type(self).__name__
         if isinstance(params, Tensor):
             raise TypeError(f"{name}: params must be an iterable of Tensors or dicts, got one Tensor; write [w]")
+        if callable(getattr(params, "parameters", None)):
+            raise TypeError(f"{name}: params is a {type(params).__name__}; write model.parameters()")
         if isinstance(params, (set, frozenset)):
             raise TypeError(f"{name}: params is a set, whose order changes from run to run; use a list")
         try:
             groups = list(params)
         except TypeError:
-            raise TypeError(f"{name}: params is a {type(params).__name__}; write model.parameters()") from None
+            raise TypeError(f"{name}: params must be an iterable of Tensors, got {type(params).__name__}") from None
         if not groups:
             raise ValueError(f"{name}: got an empty parameter list")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
@@ -132,7 +137,7 @@ class Optimizer(Surroundings):
             value = group.get(key)
             if isinstance(usual, tuple):
                 if not isinstance(value, (tuple, list)) or len(value) != len(usual):
-                    pair = "a pair of numbers" if len(usual) == 2 else f"{len(usual)} numbers"
+                    pair = {2: "a pair of numbers", 3: "three numbers"}.get(len(usual), f"{len(usual)} numbers")
                     raise ValueError(f"{name}: {key} must be {pair}, got {value!r}")
             elif key not in group or isinstance(usual, bool) or not isinstance(usual, (int, float)):
                 continue
@@ -169,6 +174,9 @@ class Optimizer(Surroundings):
         """
         loss = None
         if closure is not None:
+            if not callable(closure):
+                name = type(self).__name__
+                raise TypeError(f"{name}.step: closure must be a function, got {type(closure).__name__}; write step()")
             with enable_grad():
                 loss = closure()
         for i, group in enumerate(self.param_groups):
@@ -178,7 +186,13 @@ class Optimizer(Surroundings):
                     retry = 2 * layout.retry
                 layout = self._layouts[i] = None  # let go of the memory, so that the parameters are free to move
                 layout = self._layouts[i] = Layout(group["params"], self, retry)
-            layout.update(self, _hyperparameters(group))
+            h = _hyperparameters(group)
+            for key, (low, high) in self.bounds.items():  # somebody may have changed them since they were checked
+                value: Any = getattr(h, key, low)
+                kind = type(value)
+                if kind is not tuple and not (kind in _NUMBERS and low <= value < high):
+                    self.check(group)
+            layout.update(self, h)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -229,6 +243,10 @@ class Optimizer(Surroundings):
         schedules = self._take_schedules(group)
         if self._is_rule:
             self.check(group)
+            for key in group:
+                near = difflib.get_close_matches(key, self.defaults, 1, 0.75) if key not in self.defaults else ()
+                if near and key != "params":
+                    warnings.warn(f"{name}: a group has '{key}', which is nothing to it; {near[0]}?", stacklevel=3)
         self._schedules = [*self._schedules, schedules]
         self.param_groups.append(group)
 

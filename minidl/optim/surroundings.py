@@ -142,9 +142,10 @@ class Surroundings:
         array([-0.6,  0.8])
         """
         for t in transforms:
-            if not callable(getattr(t, "apply", None)):
+            if isinstance(t, type) or not callable(getattr(t, "apply", None)):
                 what = f"{type(self).__name__}.transform"
-                raise TypeError(f"{what}: expected transforms such as ClipNorm(1.0), got {type(t).__name__}")
+                kind = f"the class {t.__name__}" if isinstance(t, type) else type(t).__name__
+                raise TypeError(f"{what}: expected transforms such as ClipNorm(1.0), got {kind}")
         for t in transforms:
             if hasattr(t, "attach"):
                 t.attach(self)
