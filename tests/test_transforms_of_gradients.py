@@ -461,7 +461,7 @@ def looked_up(where):
         (Centralise(), centred),
         (SkipNonFinite(), lambda g: g),
     ],
-    ids=repr,
+    ids=lambda x: repr(x) if hasattr(x, "apply") else "",
 )
 def test_row_sparse_gradients_are_transformed_as_ordinary_ones(where, transform, plain):
     w, full = looked_up(where)
@@ -497,21 +497,22 @@ def test_clipping_row_sparse_gradients_in_place(where):
 @pytest.mark.parametrize(
     "make, error, words",
     [
-        (lambda: ClipNorm(-1.0), ValueError, "ClipNorm: max_norm must be >= 0, got -1.0"),
+        (lambda: ClipNorm(-1.0), ValueError, "ClipNorm: max_norm must be a finite number >= 0, got -1.0"),
         (lambda: ClipNorm("1"), TypeError, "max_norm must be a number, got '1'"),
-        (lambda: ClipValue(math.nan), ValueError, "ClipValue: value must be >= 0, got nan"),
-        (lambda: L1(-0.1), ValueError, "L1: penalty must be >= 0, got -0.1"),
+        (lambda: ClipValue(math.nan), ValueError, "ClipValue: value must be a finite number >= 0, got nan"),
+        (lambda: L1(-0.1), ValueError, "L1: penalty must be a finite number >= 0, got -0.1"),
         (lambda: L2(True), TypeError, "L2: penalty must be a number, got True"),
-        (lambda: Noise(-1), ValueError, "Noise: eta must be >= 0, got -1"),
-        (lambda: Noise(1, -1), ValueError, "Noise: gamma must be >= 0, got -1"),
+        (lambda: Noise(-1), ValueError, "Noise: eta must be a finite number >= 0, got -1"),
+        (lambda: Noise(1, -1), ValueError, "Noise: gamma must be a finite number >= 0, got -1"),
         (lambda: Noise(1, generator=7), TypeError, "generator must be a minidl.Generator, got int"),
-        (lambda: Accumulate(0), ValueError, "Accumulate: k must be >= 1, got 0"),
-        (lambda: Accumulate(2.0), TypeError, "k must be a whole number, got 2.0"),
+        (lambda: Accumulate(0), ValueError, "Accumulate: k must be a whole number >= 1, got 0"),
+        (lambda: Accumulate(2.5), ValueError, "k must be a whole number >= 1, got 2.5"),
+        (lambda: Accumulate(np.True_), TypeError, "k must be a whole number, got"),
         (lambda: Accumulate(2, "max"), ValueError, "reduction must be 'mean' or 'sum', got 'max'"),
-        (lambda: VarianceReduction(1), ValueError, "VarianceReduction: k must be >= 2, got 1"),
+        (lambda: VarianceReduction(1), ValueError, "VarianceReduction: k must be a whole number >= 2, got 1"),
         (lambda: VarianceReduction(2, average=1.0), ValueError, "average must be < 1, got 1.0"),
-        (lambda: VarianceReduction(2, batch_size=0), ValueError, "batch_size must be >= 1, got 0"),
-        (lambda: SkipNonFinite(0), ValueError, "SkipNonFinite: limit must be >= 1, got 0"),
+        (lambda: VarianceReduction(2, batch_size=0), ValueError, "batch_size must be a whole number >= 1, got 0"),
+        (lambda: SkipNonFinite(0), ValueError, "SkipNonFinite: limit must be a whole number >= 1, got 0"),
         (lambda: Transform().apply([], None), NotImplementedError, "Transform has no apply"),
     ],
 )
@@ -529,30 +530,104 @@ def test_states_that_do_not_fit_are_refused(where):
         Accumulate(2).load_state_dict({"count": 3, "sum": {}})
     with pytest.raises(ValueError, match="do not fit"):
         VarianceReduction(2).load_state_dict({"count": 1, "mean": {0: p}, "deviation": {}, "totals": []})
-    transform = Accumulate(2)
-    transform.load_state_dict({"count": 1, "sum": {0: where.tensor([1.0, 2.0])}})
-    optimizer = optim.SGD([p], lr=0.1).transform(transform)
+    for sum_, words in (
+        ({0: where.tensor([1.0, 2.0])}, r"does not fit parameter 0, float64 \(1,\) .*shape \(2,\), expected \(1,\)"),
+        ({4: where.tensor([1.0])}, "has parameter 4, the optimizer has 1"),
+    ):
+        transform = Accumulate(2)
+        transform.load_state_dict({"count": 1, "sum": sum_})  # there is no optimizer to compare it with
+        with pytest.raises(ValueError, match=words):
+            optim.SGD([p], lr=0.1).transform(transform)
+
+
+BROKEN = {
+    "another shape": lambda s: s["sum"].update({0: minidl.zeros(2)}),
+    "no tensor": lambda s: s["sum"].update({0: 3.0}),
+    "a parameter too many": lambda s: s["sum"].update({2: minidl.zeros(1)}),
+    "no number": lambda s: s["sum"].update({"x": minidl.zeros(1)}),
+    "a negative number": lambda s: s["sum"].update({-1: minidl.zeros(1)}),
+    "half a count": lambda s: s.update(count=0.5),
+    "no count": lambda s: s.update(count=None),
+}
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
+def test_a_state_that_does_not_fit_changes_nothing(where, change):
+    p, q = where.leaf([0.0]), where.leaf([0.0])
+    transform = Accumulate(3)
+    optimizer = optim.SGD([p, q], lr=1.0).transform(transform)
     p.grad = where.tensor([1.0])
-    with pytest.raises(ValueError, match=r"'sum' has shape \(2,\), expected \(1,\)"):
-        optimizer.step()
-    transform = Accumulate(2)
-    transform.load_state_dict({"count": 1, "sum": {4: where.tensor([1.0])}})
-    with pytest.raises(RuntimeError, match="its state has parameter 4, the optimizer has 1"):
-        optim.SGD([p], lr=0.1).transform(transform).step()
+    optimizer.step()
+    before, state = repr(transform.state_dict()), transform.state_dict()
+    change(state)
+    with pytest.raises(ValueError, match=r"Accumulate.load_state_dict"):
+        transform.load_state_dict(state)
+    assert repr(transform.state_dict()) == before
+
+
+@pytest.mark.parametrize(
+    ("transform", "changes"),
+    [
+        (VarianceReduction(2), dict(totals=[1.0])),
+        (VarianceReduction(2), dict(totals=["x", 1.0])),
+        (VarianceReduction(2), dict(totals=None)),
+        (Noise(0.1, generator=minidl.Generator(3)), dict(generator=[1, -1], steps=5)),
+        (Noise(0.1, generator=minidl.Generator(3)), dict(generator=[1, 2], steps=-1)),
+        (Noise(0.1), dict(steps=None)),
+        (SkipNonFinite(), dict(skipped=4, in_a_row="x")),
+    ],
+    ids=str,
+)
+def test_states_are_checked_as_a_whole(transform, changes):
+    before = repr(transform.state_dict())
+    with pytest.raises(ValueError, match=f"^{type(transform).__name__}.load_state_dict: "):
+        transform.load_state_dict({**transform.state_dict(), **changes})
+    assert repr(transform.state_dict()) == before
+
+
+@pytest.mark.parametrize("make", [lambda: Accumulate(2, "sum"), lambda: VarianceReduction(2)], ids=["sum", "variance"])
+def test_what_is_kept_belongs_to_the_parameter_also_where_others_come_before_it(where, make):
+    a, b, c = (where.leaf([0.0]) for _ in range(3))
+    joint = optim.Joint([optim.SGD([a], lr=1.0), optim.SGD([b], lr=1.0)]).transform(make())
+    b.grad = where.tensor([1.0])
+    joint.step()
+    joint.optimizers[0].add_param_group({"params": [c]})
+    (saved,) = joint.state_dict()["transforms"]
+    assert {*saved.get("sum", {}), *saved.get("mean", {})} == {2}
+    joint.step()
+    assert a.item() == c.item() == 0.0 and b.item() in (-1.0, -0.5)
 
 
 def test_a_transform_that_remembers_belongs_to_one_optimizer(where):
     p, q, shared = where.leaf([0.0]), where.leaf([0.0]), Accumulate(2)
-    first, second = (optim.SGD([x], lr=0.1).transform(shared) for x in (p, q))
-    p.grad, q.grad = where.tensor([1.0]), where.tensor([1.0])
-    first.step()
+    first, second = optim.SGD([p], lr=0.1).transform(shared), optim.SGD([q], lr=0.1)
     with pytest.raises(RuntimeError, match="another optimizer; give each its own Accumulate"):
-        second.step()
+        second.transform(shared)
+    assert not second.transforms
+    p.grad = where.tensor([1.0])
+    first.step()
     twin = copy.deepcopy(first)  # a copy has a copy of it
     (x,) = twin.param_groups[0]["params"]
     x.grad = where.tensor([3.0])
     twin.step()
     np.testing.assert_allclose(where.host(x), [-0.2], rtol=1e-12)
+    again = optim.SGD([p], lr=0.1)
+    del first
+    again.transform(shared)  # the same parameters, of an optimizer that is gone
+    p.grad = where.tensor([3.0])
+    again.step()
+    np.testing.assert_allclose(where.host(p), [-0.2], rtol=1e-12)
+    p.grad = where.tensor([3.0])
+    again.step()
+    del again
+    with pytest.raises(RuntimeError, match="of an optimizer that is gone; make a new Accumulate"):
+        second.transform(shared)
+
+
+def test_numbers_may_be_numpys():
+    assert Accumulate(np.int64(2)).k == 2 and ClipNorm(np.float32(1)).max_norm == 1.0
+    assert SkipNonFinite(np.int32(3)).limit == 3 and L2(np.float64(0.5)).penalty == 0.5
+    assert ClipNorm(math.inf).max_norm == math.inf  # to see the norm
 
 
 def test_transforms_say_what_they_are():
