@@ -118,12 +118,10 @@ cross-entropy, pooling, batch norm), and where a result is many pieces (split) o
 """
 
 
-def page(rival: str | None, rounds: int) -> str:
-    """The whole page."""
+def costs(rival: str | None) -> list[str]:
+    """The time of an import, and memory."""
     numpy, minidl = seconds_to_import("numpy"), seconds_to_import("minidl")
-    text = ["# Performance", "", machine() + ".", "", "Made by `python -m tests.benchmarks"
-            + (f" --against {rival}" if rival else "") + "`.", "", "## Import", ""]  # fmt: skip
-    text += [f"`import minidl` takes {minidl:.2f} s, of which `import numpy` {numpy:.2f} s."]
+    text = ["## Import", "", f"`import minidl` takes {minidl:.2f} s, of which `import numpy` {numpy:.2f} s."]
     if rival:
         text[-1] += f" `import {rival}` takes {seconds_to_import(rival):.2f} s."
     text += ["", "## Memory", "", "Megabytes of resident memory."]
@@ -131,20 +129,34 @@ def page(rival: str | None, rounds: int) -> str:
     ours, theirs = run("memory", "minidl"), run("memory", rival) if rival else {}
     for name, value in ours.items():
         text.append(f"| {name} | {value:.1f} |" + (f" {theirs[name]:.1f} |" if rival else ""))
-    text += [
-        "",
-        "## Time per op",
-        "",
-        f"Microseconds through the public face, random inputs of n x n elements; the fastest of {rounds} rounds.",
-        "",
-    ]
-    text += per_op(rival, rounds) + (REMARKS.splitlines() if rival else [])
-    text += ["", "## Time per update", ""]
-    text += [
+    return text
+
+
+def ops(rival: str | None, rounds: int) -> list[str]:
+    """The time of every op."""
+    what = f"Microseconds through the public face, random inputs of n x n elements; the fastest of {rounds} rounds."
+    return ["## Time per op", "", what, "", *per_op(rival, rounds), *(REMARKS.splitlines() if rival else [])]
+
+
+def steps(rival: str | None, rounds: int) -> list[str]:
+    """The time of an update by every rule."""
+    what = (
         "Milliseconds of one `optimizer.step()` with float32 parameters, all gradients being there: the median of many"
-    ]
-    text += [f"updates, and of {rounds} rounds the fastest. A ratio above 1 means that minidl needs less time.", ""]
-    return "\n".join(text + updates(rival, rounds)) + "\n"
+    )
+    more = f"updates, and of {rounds} rounds the fastest. A ratio above 1 means that minidl needs less time."
+    return ["## Time per update", "", what, more, "", *updates(rival, rounds)]
+
+
+def page(rival: str | None, rounds: int, only: str | None) -> str:
+    """The whole page, or one part of it."""
+    parts = {"costs": lambda: costs(rival), "ops": lambda: ops(rival, rounds), "updates": lambda: steps(rival, rounds)}
+    if only is not None:
+        return "\n".join([machine() + ".", "", *parts[only]()]) + "\n"
+    command = "python -m tests.benchmarks" + (f" --against {rival}" if rival else "")
+    text = ["# Performance", "", machine() + ".", "", f"Made by `{command}`."]
+    for part in parts.values():
+        text += ["", *part()]
+    return "\n".join(text) + "\n"
 
 
 def main() -> None:
@@ -152,9 +164,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--against", metavar="torch", help="the framework to measure beside minidl, if it is installed")
     parser.add_argument("--rounds", type=int, default=3, help="how often each framework is measured (default 3)")
+    parser.add_argument("--only", choices=["costs", "ops", "updates"], help="a part of the page instead of all")
     parser.add_argument("--write", type=Path, help="write the page to this file instead of printing it")
     arguments = parser.parse_args()
-    text = page(arguments.against, arguments.rounds)
+    text = page(arguments.against, arguments.rounds, arguments.only)
     if arguments.write:
         arguments.write.write_text(text)
     else:

@@ -61,7 +61,7 @@ def measure(T, rule: str, options: dict, shapes: list, budget: float) -> float |
         optimizer.step()
     times: list[float] = []
     begin = time.perf_counter()
-    while len(times) < 15 or time.perf_counter() - begin < budget:
+    while len(times) < 7 or time.perf_counter() - begin < budget:
         start = time.perf_counter()
         optimizer.step()
         times.append(time.perf_counter() - start)
