@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_train import same_result
 
 from minidl import cli, serialization
 
@@ -83,12 +84,13 @@ def test_help_of_train_shows_every_option_its_default_and_examples(capsys):
     text = capsys.readouterr().out
     assert end.value.code == 0
     options = "dataset model augment optimizer lr momentum weight-decay schedule warmup minutes replay epochs".split()
-    options += ["batch-size", "seed"]
+    options += ["batch-size", "seed", "cycle-momentum", "set"]
     options += "device threads out data-dir quiet".split()
     assert all(f"--{name}" in text for name in options)
-    assert set(re.findall(r"--([a-z-]+)", text)) == {*options, "help"}
-    assert " ".join(text.split()).count("(default: ") == len(options) - 2  # --quiet and --augment have none
-    assert text.count("\n  minidl train") == 3
+    assert set(re.findall(r"^  (?:-h, )?--([a-z-]+)", text, re.MULTILINE)) == {*options, "help"}
+    plain = "quiet augment cycle-momentum set minutes replay".split()  # these have no default
+    assert " ".join(text.split()).count("(default: ") == len(options) - len(plain)
+    assert text.count("\n  minidl train") == 4
     assert max(map(len, text.splitlines())) <= 110
 
 
@@ -268,7 +270,7 @@ BAD = (
     (["--novelty"], "unrecognized arguments: --novelty"),
     (["--dataset", "nmist"], "--dataset: invalid choice: 'nmist'"),
     (["--model", "vgg"], "--model: invalid choice: 'vgg'"),
-    (["--optimizer", "lion"], "--optimizer: invalid choice"),
+    (["--optimizer", "lyon"], "--optimizer: invalid choice"),
     (["--device", "tpu"], "--device: expected 'cpu', 'cuda' or 'cuda:N', got 'tpu'"),
     (["--device", "cpu:3"], "there is one CPU"),
     (["--lr", "-1"], "--lr: expected a number above 0, got -1"),
@@ -276,7 +278,13 @@ BAD = (
     (["--lr", "nan"], "--lr: expected a number above 0, got nan"),
     (["--lr", "fast"], "--lr: invalid float value: 'fast'"),
     (["--weight-decay", "-0.1"], "--weight-decay: expected a number of at least 0, got -0.1"),
-    (["--momentum", "0.9"], "--momentum: only the optimizer sgd has one, not adam"),
+    (["--momentum", "0.9"], "--momentum: the optimizer adam has none; these have one: sgd"),
+    (["--set", "gamma"], "--set: expected OPTION=VALUE such as gamma=0.5, got 'gamma'"),
+    (["--schedule", "step", "--set", "gama=1"], "schedule 'step' has no option 'gama'"),
+    (["--schedule", "step", "--set", "gamma=x"], "--set: gamma must be a number, got 'x'"),
+    (["--schedule", "step", "--set", "gamma=-1"], "step: gamma must be a finite number >= 0, got -1"),
+    (["--replay", "x", "--set", "gamma=1"], "--replay: takes schedule_options from the run; leave --set out"),
+    (["--replay", "x", "--cycle-momentum"], "--replay: takes cycle_momentum from the run; leave --cycle-momentum out"),
     (["--epochs", "0"], "--epochs: expected a whole number of at least 1, got 0"),
     (["--epochs", "1.5"], "--epochs: invalid int value: '1.5'"),
     (["--batch-size", "0"], "--batch-size: expected a whole number of at least 1, got 0"),
@@ -395,8 +403,7 @@ def test_a_run_of_some_minutes_can_be_repeated(tmp_path):
     assert ", 0.01 minutes" in done.stdout and (tmp_path / "run" / "fractions.csv").exists()
     again = minidl("train", "--replay", "run", "--out", "again", cwd=tmp_path)
     assert ", the steps of run" in again.stdout and "seed 4" in again.stdout
-    first, second = ((tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("run", "again"))
-    assert first == second
+    same_result(tmp_path / "run", tmp_path / "again")
     message = only_line(minidl("train", "--replay", "run", "--seed", "1", cwd=tmp_path, code=2))
     assert message == "--replay: takes seed from the run; leave --seed out"
     message = only_line(minidl("train", "--replay", "again", cwd=tmp_path, code=2))

@@ -900,9 +900,13 @@ def pair():
     [
         (lambda w, two: Lookahead(w), TypeError, "Lookahead: expected an optimizer, got Parameter"),
         (lambda w, two: Lookahead(two[0], k=0), ValueError, "Lookahead: k must be a whole number >= 1, got 0"),
-        (lambda w, two: Lookahead(two[0], k=2.0), ValueError, "k must be a whole number >= 1, got 2.0"),
-        (lambda w, two: Lookahead(two[0], alpha=0), ValueError, "alpha must be a number > 0 and <= 1, got 0"),
-        (lambda w, two: Lookahead(two[0], alpha=1.5), ValueError, "alpha must be a number > 0 and <= 1, got 1.5"),
+        (lambda w, two: Lookahead(two[0], k=2.5), ValueError, "k must be a whole number >= 1, got 2.5"),
+        (lambda w, two: Lookahead(two[0], alpha=0), ValueError, "alpha must be a finite number > 0 and <= 1, got 0"),
+        (
+            lambda w, two: Lookahead(two[0], alpha=1.5),
+            ValueError,
+            "alpha must be a finite number > 0 and <= 1, got 1.5",
+        ),
         (lambda w, two: Lookahead(two[0], 5, 0.5, "rest"), ValueError, "one of none, reset, pullback, got 'rest'"),
         (lambda w, two: Lookahead(two[1], 5, 0.5, "reset"), ValueError, "but SGD has no momentum here"),
         (lambda w, two: Switch(two[:1], []), ValueError, "Switch: expected at least two rules, got 1"),
@@ -938,12 +942,13 @@ def pair():
         (lambda w, two: SWATS([w], lr=-1), ValueError, "lr must be a finite number >= 0"),
         (lambda w, two: SWATS([w], tolerance=0.0), ValueError, "SWATS: tolerance must be a finite number > 0"),
         (lambda w, two: SWATS([w], tolerance="small"), TypeError, "SWATS: tolerance must be a number"),
-        (lambda w, two: after(0), ValueError, "after: steps must be >= 1, got 0"),
-        (lambda w, two: after(1.5), TypeError, "after: steps must be a whole number, got 1.5"),
-        (lambda w, two: stalled(0), ValueError, "stalled: patience must be >= 1, got 0"),
+        (lambda w, two: after(0), ValueError, "after: steps must be a whole number >= 1, got 0"),
+        (lambda w, two: after(1.5), ValueError, "after: steps must be a whole number >= 1, got 1.5"),
+        (lambda w, two: after(np.True_), TypeError, "after: steps must be a whole number, got"),
+        (lambda w, two: stalled(0), ValueError, "stalled: patience must be a whole number >= 1, got 0"),
         (lambda w, two: stalled(min_delta=-1), ValueError, "min_delta must be a finite number >= 0, got -1"),
         (lambda w, two: stalled(mode="low"), ValueError, "mode must be 'min' or 'max', got 'low'"),
-        (lambda w, two: projected_rate(1.0), ValueError, "beta2 must be a number >= 0 and < 1, got 1.0"),
+        (lambda w, two: projected_rate(1.0), ValueError, "beta2 must be a finite number >= 0 and < 1, got 1"),
         (lambda w, two: projected_rate(tolerance=-1), ValueError, "tolerance must be a finite number > 0"),
         (lambda w, two: Switch(two, after(1)).report("low"), TypeError, "Switch.report: expected a number, got 'low'"),
     ],
@@ -981,3 +986,123 @@ def test_a_criterion_of_ones_own():
         rule.step()
     assert rule.active == 1 and w.array.tolist() == [1 / 32] * 2
     assert isinstance(rule, Wrapper) and rule.state_dict()["when"] == [{}]
+
+
+# ------------------------------------------------------------------------------------------- schedule-free, skipped
+def schedule_free(ps):
+    return optim.AdamWScheduleFree(ps, lr=0.1)
+
+
+INSIDE = {
+    "joint": lambda ps: optim.Joint([schedule_free(ps[:1]), SGD(ps[1:], lr=0.1)]),
+    "lookahead": lambda ps: Lookahead(schedule_free(ps), 3),
+    "switch": lambda ps: Switch([schedule_free(ps), SGD(ps, lr=0.1)], after(100)),
+    "nested": lambda ps: optim.Joint([Lookahead(schedule_free(ps[:1])), SGD(ps[1:], lr=0.1)]),
+    "ensemble": lambda ps: Ensemble([schedule_free(ps), SGD(ps, lr=0.1), optim.SGDScheduleFree(ps, lr=0.5)], [2, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("make", INSIDE.values(), ids=INSIDE)
+def test_wrappers_have_the_modes_of_schedule_free_rules(make, where):
+    ps, twins = leaves(where), leaves(where)
+    rule, twin = make(ps), make(twins)
+    for t in range(7):
+        for r, xs in ((rule, ps), (twin, twins)):
+            give(xs, where, t)
+            r.step()
+        training = [where.host(p).copy() for p in ps]
+        rule.eval()
+        used = [where.host(p).copy() for p in ps]
+        rule.eval()
+        assert all((where.host(p) == x).all() for p, x in zip(ps, used, strict=True))
+        give(ps, where, t)
+        with pytest.raises(RuntimeError, match="call the optimizer's train()"):
+            rule.step()
+        state = copy.deepcopy(rule.state_dict())
+        rule.train()
+        close(ps, training, where, 1e-12)
+        assert t == 0 or any((x != y).any() for x, y in zip(training, used, strict=True))
+    others = [Parameter(where.array(x)) for x in used]  # saved in evaluation, as a checkpoint is
+    other = make(others)
+    other.load_state_dict(state)
+    other.train()
+    close(others, training, where, 1e-12)
+    rule.train()
+    close(ps, [where.host(p) for p in twins], where, 1e-10)
+
+
+def test_wrappers_of_other_rules_have_no_modes():
+    for make in (*COMBINATIONS.values(), lambda ps: optim.Joint([SGD(ps[:1]), Adam(ps[1:])])):
+        rule = make([Parameter(x) for x in start()])
+        assert not hasattr(rule, "eval") and not hasattr(rule, "train")
+    with pytest.raises(AttributeError, match=r"Lookahead: no rule within has eval\(\)"):
+        Lookahead(SGD([Parameter(np.ones(1))])).eval()
+
+
+def test_an_ensemble_is_evaluated_at_the_mixture():
+    w = Parameter(np.array([1.0]))
+    rules = [optim.SGDScheduleFree([w], lr=0.5), SGD([w], lr=0.1), optim.SGDScheduleFree([w], lr=0.2, momentum=0.5)]
+    rule = Ensemble(rules, [2, 1, 1])
+    for _ in range(3):
+        w.grad = wrap(w.array.copy())
+        rule.step()
+    y = w.array.copy()
+    z = [r.state[w]["z"].array for r in (rules[0], rules[2])]
+    expected = y + 0.5 * (1 - 1 / 0.9) * (z[0] - y) + 0.25 * (1 - 1 / 0.5) * (z[1] - y)
+    rule.eval()
+    np.testing.assert_allclose(w.array, expected, rtol=1e-14)
+    rule.train()
+    assert (w.array == y).all()
+
+
+def test_the_next_rule_begins_at_the_average_of_a_schedule_free_one():
+    w, alone = Parameter(np.array([1.0])), Parameter(np.array([1.0]))
+    rule = Switch([optim.SGDScheduleFree([w], lr=0.5), SGD([w], lr=0.1)], after(3))
+    reference = optim.SGDScheduleFree([alone], lr=0.5)
+    for _ in range(3):
+        w.grad, alone.grad = wrap(w.array.copy()), wrap(alone.array.copy())
+        rule.step()
+        reference.step()
+    y = alone.array.copy()
+    reference.eval()
+    assert rule.active == 1 and (w.array == alone.array).all() and (w.array != y).all()
+    rule.eval()
+    rule.train()
+    assert (w.array == alone.array).all()
+    w.grad = wrap(np.ones(1))
+    rule.step()
+    assert w.array == alone.array - 0.1
+
+
+def test_switch_counts_only_steps_that_are_made():
+    w = Parameter(np.ones(1))
+    rule = Switch([SGD([w], lr=0.1).transform(transforms.SkipNonFinite()), SGD([w], lr=1.0)], after(np.int64(2)))
+    for g, active in ((math.nan, 0), (math.nan, 0), (1.0, 0), (math.inf, 0), (1.0, 1)):
+        w.grad = wrap(np.array([g]))
+        rule.step()
+        assert rule.active == active
+    np.testing.assert_allclose(w.array, [0.8])
+
+
+@pytest.mark.parametrize("outer", [lambda rule: rule, lambda rule: optim.Joint([rule])], ids=["itself", "in a Joint"])
+def test_lookahead_counts_only_steps_that_are_made(outer):
+    w = Parameter(np.ones(1))
+    inner = SGD([w], lr=0.1).transform(transforms.Accumulate(2))
+    rule, called = Lookahead(outer(inner), k=np.int64(2), alpha=np.float32(0.5)), []
+    rule.register_step_post_hook(lambda *a: called.append(1))
+    for steps in (0, 1, 1, 0):
+        w.grad = wrap(np.ones(1))
+        rule.step()
+        assert rule.steps == steps
+    assert w.array == 0.9 and len(called) == 2 and type(rule.k) is int
+
+
+def test_a_step_that_all_rules_leave_out_is_none():
+    w = Parameter(np.ones(1))
+    skip = [SGD([w], lr=0.1).transform(transforms.SkipNonFinite()) for _ in range(2)]
+    rule = Switch([Ensemble(skip), SGD([w], lr=1.0)], after(1))
+    w.grad = wrap(np.array([math.nan]))
+    assert rule.step(lambda: 3.0) == 3.0 and rule.active == 0 and w.array == 1 and not rule._stepped
+    w.grad = wrap(np.ones(1))
+    rule.step()
+    assert rule.active == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
+import threading
 import warnings
 import weakref
 
@@ -556,3 +558,59 @@ def test_a_momentum_may_be_switched_on_and_off():
         one.param_groups[0]["momentum"] = other.param_groups[0]["momentum"] = momentum
         walk(one, ps, 2), walk(other, qs, 2)
     assert same(ps, qs)
+
+
+# ------------------------------------------------------------------------------------------------------ two threads
+@pytest.mark.parametrize("kind", ["one", "several"])
+@pytest.mark.parametrize("rule", [optim.SGD, optim.Adam, optim.Rprop])
+def test_two_threads_give_the_same_bits_as_one(rule, kind, monkeypatch):
+    def go(together):
+        monkeypatch.setattr(flat, "SLICE", 64)
+        monkeypatch.setattr(flat, "TOGETHER", together)
+        monkeypatch.setattr(flat, "_cores", lambda: 2)
+        rng = np.random.default_rng(3)
+        sizes = [3000] if kind == "one" else [1000, 7, 900, 1, 1100]
+        ps = [Parameter(rng.standard_normal(n)) for n in sizes]
+        options = {} if rule is optim.Rprop else {"weight_decay": 0.1}
+        optimizer = rule(ps, lr=0.01, maximize=True, **options)
+        for t in range(4):
+            for i, p in enumerate(ps):
+                p.grad = None if t == 2 and i == 1 else Tensor(np.cos(p.array * (t + 1)))
+            optimizer.step()
+        states = [t.array.tobytes() for p in ps for t in optimizer.state[p].values()]
+        return [p.array.tobytes() for p in ps] + states
+
+    threads = []
+    begin = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda self: (threads.append(self), begin(self))[1])
+    alone = go(10**6)
+    assert not threads
+    assert go(256) == alone and threads
+
+
+def test_what_goes_wrong_in_the_other_thread_is_raised_in_this_one(monkeypatch):
+    class Failing(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {})
+
+        def update(self, p, g, state, h):
+            if threading.current_thread() is not threading.main_thread():
+                raise ArithmeticError("in the other thread")
+
+    monkeypatch.setattr(flat, "SLICE", 64)
+    monkeypatch.setattr(flat, "TOGETHER", 256)
+    monkeypatch.setattr(flat, "_cores", lambda: 2)
+    w = Parameter(np.ones(2000))
+    w.grad = Tensor(np.ones(2000))
+    with pytest.raises(ArithmeticError, match="in the other thread"):
+        Failing([w]).step()
+
+
+@pytest.mark.parametrize(("said", "cores"), [("1", 1), ("", None), ("x", None), ("0", None)])
+def test_the_environment_limits_the_threads(said, cores, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    flat._cores.cache_clear()
+    try:
+        assert flat._cores() == (cores or len(os.sched_getaffinity(0)))
+    finally:
+        flat._cores.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import pickle
 import warnings
@@ -285,13 +286,88 @@ def test_two_schedulers_multiply_in_any_order():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.8 * 0.5**6 / 21, rel=1e-14)
 
 
-def test_a_scheduler_that_nobody_has_any_more_counts_no_more():
-    optimizer = one(0.8)
-    first = S.ExponentialLR(optimizer, 0.5)
-    go(optimizer, first, steps=3)
-    first = S.ExponentialLR(optimizer, 0.25)
-    go(optimizer, first)
-    assert optimizer.param_groups[0]["lr"] == 0.2
+# what PyTorch 2.13 gives for the second phase, after ExponentialLR(0.5) has gone from 1.0 to 0.125
+PHASES = {
+    "step": (lambda o: S.StepLR(o, 2, 0.1), [0.125, 0.125, 0.0125]),
+    "exponential": (lambda o: S.ExponentialLR(o, 0.5), [0.125, 0.0625, 0.03125]),
+    "linear": (lambda o: S.LinearLR(o, 0.5, total_iters=2), [0.0625, 0.09375, 0.125]),
+    "cosine": (lambda o: S.CosineAnnealingLR(o, 4), [0.125, 0.1066941738241592, 0.0625]),
+    "multiplicative": (lambda o: S.MultiplicativeLR(o, lambda t: 0.5), [0.125, 0.0625, 0.03125]),
+    "lambda": (lambda o: S.LambdaLR(o, lambda t: 1 / (1 + t)), [1.0, 0.5, 1 / 3]),
+    "restarts": (lambda o: S.CosineAnnealingWarmRestarts(o, 2), [1.0, 0.5, 1.0]),
+    "cyclic": (lambda o: S.CyclicLR(o, 0.1, 0.3, 2, cycle_momentum=False), [0.1, 0.2, 0.3]),
+    "one cycle": (
+        lambda o: S.OneCycleLR(o, 0.4, 20, anneal_strategy="linear", cycle_momentum=False), [0.016, 0.0928, 0.1696]
+    ),
+    "sequence": (
+        lambda o: S.SequentialLR(o, [S.LinearLR(o, 0.5, total_iters=2), S.StepLR(o, 9)], [2]), [0.5, 0.75, 1.0]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("how", ["rebound", "deleted", "kept", "another process", "copied"])
+def test_a_second_phase_does_not_depend_on_the_garbage_collector(name, how):
+    make, expected = PHASES[name]
+    optimizer = one(1.0)
+    scheduler = S.ExponentialLR(optimizer, 0.5)
+    go(optimizer, scheduler, steps=3)
+    kept = [scheduler] if how == "kept" else []
+    if how == "deleted":
+        del scheduler
+        gc.collect()
+    if how == "another process":
+        state, optimizer = optimizer.state_dict(), one(7.0)
+        optimizer.load_state_dict(state)
+    if how == "copied":
+        optimizer = copy.deepcopy(optimizer)
+    scheduler, seen, files = make(optimizer), [], []
+    for _ in expected:
+        gc.collect()
+        seen.append(optimizer.param_groups[0]["lr"])
+        files.append(copy.deepcopy((optimizer.state_dict(), scheduler.state_dict())))
+        go(optimizer, scheduler)
+    assert seen == pytest.approx(expected, rel=1e-12)
+    for t, states in enumerate(files):  # and it can be resumed without the first one
+        later = one(5.0)
+        again = make(later)
+        later.load_state_dict(states[0])
+        again.load_state_dict(states[1])
+        for value in seen[t:]:
+            assert later.param_groups[0]["lr"] == pytest.approx(value, rel=1e-14)
+            go(later, again)
+    assert len(kept) == (how == "kept")
+
+
+def test_a_state_loaded_before_the_second_phase_counts():
+    optimizer = one(1.0)
+    begin = copy.deepcopy(optimizer.state_dict())
+    scheduler = S.ExponentialLR(optimizer, 0.5)
+    go(optimizer, scheduler, steps=3)
+    optimizer.load_state_dict(begin)
+    scheduler = S.StepLR(optimizer, 9)
+    go(optimizer, scheduler)
+    assert optimizer.param_groups[0]["lr"] == 1.0
+
+
+def test_an_old_scheduler_that_is_stepped_goes_on_multiplying():
+    optimizer = one(1.0)
+    first = S.LinearLR(optimizer, 0.5, total_iters=4)
+    second = S.LambdaLR(optimizer, lambda t: 1 / (1 + t))
+    assert optimizer.param_groups[0]["lr"] == 1.0  # as in PyTorch
+    files = copy.deepcopy((optimizer.state_dict(), first.state_dict(), second.state_dict()))
+    go(optimizer, first, second)
+    assert optimizer.param_groups[0]["lr"] == 0.625 / 2
+    later = one(3.0)
+    again = [S.LinearLR(later, 0.5, total_iters=4), S.LambdaLR(later, lambda t: 1 / (1 + t))]
+    later.load_state_dict(files[0])
+    load(again, files[1:])
+    assert later.param_groups[0]["lr"] == 1.0
+    go(later, *again)
+    assert later.param_groups[0]["lr"] == 0.625 / 2
+    optimizer = one(1.0)  # in a chain they multiply from the beginning
+    S.ChainedScheduler([S.LinearLR(optimizer, 0.5, total_iters=4), S.OneCycleLR(optimizer, 0.5, 20, div_factor=2.0)])
+    assert optimizer.param_groups[0]["lr"] == 0.125
 
 
 @pytest.mark.parametrize("name", ["step", "cosine", "restarts", "lambda", "warmup, cosine", "chained", "two",
@@ -378,12 +454,55 @@ def test_a_time_budget_is_saved():
     for _ in range(4):
         now[0] += 1
         go(optimizer, scheduler)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.6)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.7)
     later = one()
     again = S.ScheduleLR(later, schedules.TimeBudget(10, schedules.linear(1, 0, 100), clock=lambda: now[0]))
     again.load_state_dict(scheduler.state_dict())
     assert later.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
     assert again.schedule.fractions == budget.fractions
+
+
+def test_a_time_budget_within_a_schedule_is_saved_and_looking_at_it_changes_nothing():
+    now = [0.0]
+
+    def made():
+        optimizer = one()
+        budget = schedules.TimeBudget(10, schedules.linear(1, 0, 100), clock=lambda: now[0])
+        assert budget.values(50) == [1.0] * 50  # a plot before training
+        return optimizer, budget, S.ScheduleLR(optimizer, 0.5 * budget)
+
+    optimizer, budget, scheduler = made()
+    now[0] += 9  # loading data is not training
+    for _ in range(4):
+        now[0] += 1
+        go(optimizer, scheduler)
+        budget.values(50)
+    assert budget.fractions == [0.0, 0.0, 0.1, 0.2, 0.3]
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.35)
+    states = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
+    assert is_plain(states[1])
+    later, again_budget, again = made()
+    later.load_state_dict(states[0])
+    again.load_state_dict(states[1])
+    assert again_budget.fractions == budget.fractions and again_budget.elapsed == budget.elapsed
+    go(later, again)
+    assert again_budget.fractions == [0.0, 0.0, 0.1, 0.2, 0.3, 0.3]
+    pure = S.ScheduleLR(one(), schedules.cosine(5))
+    with pytest.raises(ValueError, match="expected a state with the keys"):
+        pure.load_state_dict(states[1])
+    assert pure.last_epoch == 0
+
+
+def test_a_time_budget_of_an_optimizer_begins_with_its_steps():
+    now = [0.0]
+    budget = schedules.TimeBudget(10, schedules.linear(1, 0, 100), clock=lambda: now[0])
+    optimizer = SGD([Parameter(np.zeros(1))], lr=0.1 * budget)
+    now[0] += 9
+    for _ in range(4):
+        assert not budget.finished
+        optimizer.step()
+        now[0] += 1
+    assert budget.fractions == [0.0, 0.0, 0.1, 0.2]
 
 
 # --------------------------------------------------------------------------------------------- details of PyTorch's
@@ -479,10 +598,181 @@ def test_plateau_with_a_group_that_came_later():
         optimizer.step()
         scheduler.step(metric)
     assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.2] == scheduler.get_last_lr()
-    steps = S.StepLR(optimizer, 3)
-    optimizer.add_param_group({"params": [Parameter(np.zeros(1))], "lr": 0.4})
-    with pytest.raises(ValueError, match="StepLR: has the rates of 2 groups, the optimizer has 3"):
-        steps.step()
+
+
+# after a step, a group with lr=1 is added beside one with 0.1; what PyTorch 2.13 gives then. It raises for the others
+GROWING = {
+    "step": (lambda o: S.StepLR(o, 2), [[0.01, 0.1], [0.01, 0.1], [0.001, 0.01], [0.001, 0.01]]),
+    "exponential": (lambda o: S.ExponentialLR(o, 0.9), [[0.081, 0.9], [0.0729, 0.81], [0.06561, 0.729]]),
+    "linear": (lambda o: S.LinearLR(o), [[0.06, 9 / 7], [0.22 / 3, 11 / 7], [0.26 / 3, 13 / 7], [0.1, 15 / 7]]),
+    "polynomial": (lambda o: S.PolynomialLR(o), [[0.06, 0.75], [0.04, 0.5], [0.02, 0.25], [0.0, 0.0]]),
+    "chained": (
+        lambda o: S.ChainedScheduler([S.LinearLR(o), S.ExponentialLR(o, 0.9)]),
+        [[0.06 * 0.81, 0.9 * 9 / 7], [0.22 / 3 * 0.729, 0.81 * 11 / 7]],
+    ),
+    "recursive": (lambda o: Recursive(o), [[0.081, 0.9], [0.0729, 0.81]]),
+    "plateau": (lambda o: S.ReduceLROnPlateau(o, patience=0, factor=0.5), [[0.1, 1.0], [0.05, 0.5], [0.025, 0.25]]),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_a_group_that_came_later_goes_on_from_its_rate(name):
+    make, expected = GROWING[name]
+    optimizer, seen = one(0.1), []
+    scheduler = make(optimizer)
+    optimizer.step()
+    advance(scheduler, 1)
+    optimizer.add_param_group({"params": [Parameter(np.zeros(1))], "lr": 1.0})
+    for t, rates_then in enumerate(expected):
+        optimizer.step()
+        if name == "plateau":
+            scheduler.step(0.5 + (t > 0))
+        else:
+            scheduler.step()
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        assert seen[-1] == pytest.approx(rates_then, rel=1e-12), t
+    states = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
+    later = SGD([{"params": [Parameter(np.zeros(1))]} for _ in range(2)], lr=3.0)
+    again = make(later)
+    later.load_state_dict(states[0])
+    again.load_state_dict(states[1])
+    for o, s in ((optimizer, scheduler), (later, again)):
+        o.step()
+        advance(s, 0)
+    assert rates(later) == pytest.approx(rates(optimizer), rel=1e-13)
+
+
+@pytest.mark.parametrize("make", [
+    lambda o: S.LambdaLR(o, lambda t: 0.9), lambda o: S.MultiplicativeLR(o, lambda t: 0.9),
+    lambda o: S.CyclicLR(o, 0.1, 1.0, 3), lambda o: S.OneCycleLR(o, 0.1, 20),
+    lambda o: S.ChainedScheduler([S.StepLR(o, 1), S.LambdaLR(o, lambda t: 0.9)]),
+    lambda o: S.SequentialLR(o, [S.LinearLR(o), S.LambdaLR(o, lambda t: 0.9)], [3]),
+])  # fmt: skip
+def test_where_numbers_were_given_for_each_group_none_can_be_added(make):
+    optimizer = SGD([Parameter(np.zeros(1))], lr=0.1, momentum=0.9)
+    scheduler = make(optimizer)
+    go(optimizer, scheduler)
+    before = copy.deepcopy(scheduler.state_dict())
+    optimizer.add_param_group({"params": [Parameter(np.zeros(1))], "lr": 1.0})
+    found = [group["lr"] for group in optimizer.param_groups]
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match="has the rates of 1 groups, the optimizer has 2; add parameter groups bef"
+        ):
+            scheduler.step()
+    del optimizer.param_groups[1]
+    assert scheduler.state_dict() == before and optimizer.param_groups[0]["lr"] == found[0]
+
+
+def test_a_step_that_fails_does_not_count():
+    scheduler = S.LambdaLR(one(), lambda t: 1.0 if t != 1 else 1 / 0)
+    before = copy.deepcopy(scheduler.state_dict())
+    with pytest.raises(ZeroDivisionError):
+        go(scheduler.optimizer, scheduler)
+    assert scheduler.state_dict() == before
+
+
+MISFITS = {
+    "expected the state of a CosineAnnealingLR, got that of a StepLR": (
+        lambda o: S.StepLR(o, 3), lambda o: S.CosineAnnealingLR(o, 9), False),
+    "expected the state of a CosineAnnealingLR, but it has no .'T_max', 'eta_min'": (
+        lambda o: S.StepLR(o, 3), lambda o: S.CosineAnnealingLR(o, 9), True),
+    "expected the state of a ExponentialLR, but it has .'step_size'": (
+        lambda o: S.StepLR(o, 3), lambda o: S.ExponentialLR(o, 0.9), True),
+    "got that of a LambdaLR": (
+        lambda o: S.LambdaLR(o, lambda t: 1.0), lambda o: S.MultiplicativeLR(o, lambda t: 1.0), False),
+    "StepLR.load_state_dict: expected the state of a StepLR, got that of a ExponentialLR": (
+        lambda o: S.SequentialLR(o, [S.LinearLR(o), S.ExponentialLR(o, 0.9)], [3]),
+        lambda o: S.SequentialLR(o, [S.LinearLR(o), S.StepLR(o, 3)], [3]), False),
+    "the state has 2 schedulers, expected 1": (
+        lambda o: S.ChainedScheduler([S.StepLR(o, 2), S.StepLR(o, 3)]),
+        lambda o: S.ChainedScheduler([S.StepLR(o, 2)]), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", MISFITS)
+def test_a_state_of_another_scheduler_is_refused(message):
+    first, second, pytorch = MISFITS[message]
+    state = first(sgd()).state_dict()
+    if pytorch:
+        state = {k: v for k, v in state.items() if k not in ("_class", "_rest", "_counts", "_own", "_found")}
+    optimizer = sgd()
+    scheduler = second(optimizer)
+    go(optimizer, scheduler, steps=2)
+    before = copy.deepcopy((rates(optimizer), scheduler.state_dict()))
+    with pytest.raises(ValueError, match=message):
+        scheduler.load_state_dict(state)
+    assert (rates(optimizer), scheduler.state_dict()) == before
+
+
+@pytest.mark.parametrize("name", ["step", "chained", "warmup, cosine", "plateau", "foreign", "one cycle"])
+def test_a_state_of_more_groups_is_refused(name):
+    state = ALL[name](S, sgd()).state_dict()
+    optimizer = SGD([Parameter(np.zeros(1))], lr=0.5, momentum=0.5)
+    scheduler = ALL[name](S, optimizer)
+    before = copy.deepcopy((rates(optimizer), scheduler.state_dict()))
+    with pytest.raises(ValueError, match="the state has the rates of 2 groups, the optimizer has 1"):
+        scheduler.load_state_dict(state)
+    assert (rates(optimizer), scheduler.state_dict()) == before
+
+
+class Warmup(S._LRScheduler):
+    """As the popular GradualWarmupScheduler: it gives another scheduler its base rates when it is done itself."""
+
+    def __init__(self, optimizer, multiplier, total_epoch, after_scheduler):
+        self.multiplier, self.total_epoch, self.after_scheduler = multiplier, total_epoch, after_scheduler
+        self.finished = False
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        if self.last_epoch > self.total_epoch:
+            if not self.finished:
+                self.after_scheduler.base_lrs = [base * self.multiplier for base in self.base_lrs]
+                self.finished = True
+            return self.after_scheduler.get_last_lr()
+        x = (self.multiplier - 1.0) * self.last_epoch / self.total_epoch + 1.0
+        return [base * x for base in self.base_lrs]
+
+    def step(self, epoch=None):
+        if self.finished:
+            self.after_scheduler.step(None if epoch is None else epoch - self.total_epoch)
+            self._last_lr = self.after_scheduler.get_last_lr()
+        else:
+            super().step(epoch)
+
+
+@pytest.mark.parametrize(("after", "factors"), [
+    (lambda o: S.CosineAnnealingWarmRestarts(o, 7), [(1 + math.cos(math.pi * t / 7)) / 2 for t in (1, 2, 3)]),
+    (lambda o: S.CosineAnnealingLR(o, 7), [(1 + math.cos(math.pi * t / 7)) / 2 for t in (1, 2, 3)]),
+    (lambda o: S.LambdaLR(o, lambda t: 0.9**t), [0.9, 0.81, 0.729]),
+])  # fmt: skip
+def test_base_rates_that_were_assigned_count(after, factors):
+    optimizer, seen = one(0.1), []
+    scheduler = Warmup(optimizer, 8.0, 4, after(optimizer))
+    for _ in range(9):
+        seen.append(optimizer.param_groups[0]["lr"])
+        go(optimizer, scheduler)
+    assert seen == pytest.approx([0.1, 0.275, 0.45, 0.625, 0.8, 0.1, *[0.8 * f for f in factors]], rel=1e-12)
+
+
+@pytest.mark.parametrize("resume", [built_first, built_after, optimizer_last, copied])
+@pytest.mark.parametrize("name", [n for n in [*SCHEDULERS, "foreign", "recursive", "nested"] if n != "plateau, max"])
+@pytest.mark.filterwarnings("ignore:.*before `optimizer.step:UserWarning")
+def test_an_edit_right_after_a_resume_survives(name, resume):
+    make, plain = ALL[name], run(ALL[name], S, sgd(), 8)
+    optimizer = sgd()
+    scheduler = make(S, optimizer)
+    for t in range(3):
+        optimizer.step()
+        advance(scheduler, t)
+    states = (*copy.deepcopy((optimizer.state_dict(), saved(scheduler))), (optimizer, scheduler))
+    optimizer, scheduler = resume(make, states)
+    optimizer.param_groups[1]["lr"] *= 0.25
+    for t in range(3, 8):
+        optimizer.step()
+        advance(scheduler, t)
+        expected = [plain[t + 1][0], 0.25 * plain[t + 1][1]]
+        assert rates(optimizer)[:2] == pytest.approx(expected, rel=1e-12)
 
 
 def test_metrics_may_be_tensors():
@@ -520,21 +810,21 @@ def test_a_scheduler_that_does_not_share_begins_where_the_others_are():
 BAD = {
     "is not an Optimizer": lambda: S.StepLR(3, 3),
     "last_epoch must be an int": lambda: S.StepLR(one(), 3, last_epoch="3"),
-    "step: every must be": lambda: S.StepLR(one(), 0),
+    "StepLR: step_size must be": lambda: S.StepLR(one(), 0),
     "ConstantLR: factor must be": lambda: S.ConstantLR(one(), 1.5),
-    "LinearLR: start_factor must be greater than 0": lambda: S.LinearLR(one(), 0.0),
+    "LinearLR: start_factor must be a finite number > 0": lambda: S.LinearLR(one(), 0.0),
     "LinearLR: end_factor must be": lambda: S.LinearLR(one(), 0.5, 1.5),
     "LinearLR: total_iters": lambda: S.LinearLR(one(), total_iters=0),
     "CosineAnnealingLR: T_max": lambda: S.CosineAnnealingLR(one(), 0),
-    "T_0 must be an int >= 1": lambda: S.CosineAnnealingWarmRestarts(one(), 0),
-    "T_mult must be an int >= 1": lambda: S.CosineAnnealingWarmRestarts(one(), 3, 1.5),
+    "T_0 must be a whole number >= 1": lambda: S.CosineAnnealingWarmRestarts(one(), 0),
+    "T_mult must be a whole number >= 1": lambda: S.CosineAnnealingWarmRestarts(one(), 3, 1.5),
     "expected 1 lr_lambdas": lambda: S.LambdaLR(one(), [abs, abs]),
     "lr_lambda should be a function": lambda: S.LambdaLR(one(), 3),
     "CyclicLR: mode must be": lambda: S.CyclicLR(one(), 0.1, 1, mode="saw"),
     "CyclicLR: max_lr must have one value for each of the 1 groups": lambda: S.CyclicLR(one(), 0.1, [1, 2]),
     "cycle_momentum=True needs an optimizer with": lambda: S.CyclicLR(NoMomentum(), 0.1, 1),
     "give either total_steps, or epochs": lambda: S.OneCycleLR(one(), 0.1, epochs=3),
-    "total_steps must be an int > 0": lambda: S.OneCycleLR(one(), 0.1, total_steps=0),
+    "total_steps must be a whole number >= 1": lambda: S.OneCycleLR(one(), 0.1, total_steps=0),
     "OneCycleLR: warmup must be": lambda: S.OneCycleLR(one(), 0.1, 9, pct_start=1.5),
     "anneal_strategy must be": lambda: S.OneCycleLR(one(), 0.1, 9, anneal_strategy="sin"),
     "factor must be < 1": lambda: S.ReduceLROnPlateau(one(), factor=1.0),

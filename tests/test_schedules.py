@@ -6,9 +6,14 @@ import copy
 import math
 import pickle
 
+import numpy as np
 import pytest
 
+from minidl.optim import SGD, Joint, Lookahead, Switch, transforms
 from minidl.optim import schedules as S
+from minidl.optim.switch import after
+from minidl.tensor import Parameter
+from minidl.train.loop import _compare_lengths
 
 COS = math.cos
 PI = math.pi
@@ -220,7 +225,7 @@ BAD = {
     "a step must be a finite number >= 0, got nan": lambda: S.cosine(3)(math.nan),
     "divided by 0": lambda: S.cosine(3) / 0,
     "the number must be a finite number, got inf": lambda: math.inf * S.cosine(3),
-    "TimeBudget: seconds must be > 0": lambda: S.TimeBudget(0, S.cosine(3)),
+    "TimeBudget: seconds must be a finite number > 0": lambda: S.TimeBudget(0, S.cosine(3)),
     "TimeBudget: the schedule must have a length": lambda: S.TimeBudget(3, S.constant()),
     "replay: there are no": lambda: S.replay(S.cosine(3), []),
     "replay: fractions.0. must be": lambda: S.replay(S.cosine(3), [1.5]),
@@ -283,9 +288,9 @@ def test_time_budget_ends_at_the_deadline():
     budget, seen = S.TimeBudget(10, schedule, clock), []
     for step in range(30):
         seen.append(budget(step))
-        assert budget(step) == seen[-1] and budget.finished is (clock.now - 1000 >= 10)
+        assert budget(step) == seen[-1] and budget.finished is (clock.now - 1000.1 >= 10)
         clock.now += 0.1 + 0.05 * step  # steps that become slower
-    assert seen[0] == schedule(0) and budget.fractions[1] == pytest.approx(0.01)
+    assert seen[0] == seen[1] == schedule(0) and budget.fractions[2] == pytest.approx(0.015)
     assert max(seen) > 0.95 and seen[-1] == 0.0 == schedule(1000) and budget.fractions[-1] == 1.0
     peak = seen.index(max(seen))
     assert abs(budget.fractions[peak] - 0.1) < 0.06  # the warmup is over when a tenth of the time is
@@ -301,27 +306,144 @@ def test_time_budget_goes_on_after_a_resume():
         whole(step), first(step)
         clock.now += 1
     state = first.state_dict()
-    assert state == {"elapsed": 5.0, "fractions": [0.0, 0.1, 0.2, 0.3, 0.4]}
+    assert state == {"elapsed": 4.0, "fractions": [0.0, 0.0, 0.1, 0.2, 0.3]}
     later = Clock()
     later.now = 5.0
     second = S.TimeBudget(10, schedule, later)
     second.load_state_dict(state)
     later.now += 77  # loading data is not training
-    for step in range(5, 12):
+    for step in range(5, 13):
         assert second(step) == whole(step)
         clock.now += 1
         later.now += 1
     assert second.fractions == whole.fractions and second.finished
-    with pytest.raises(ValueError, match="expected the keys"):
+    with pytest.raises(ValueError, match="expected a state with the keys"):
         second.load_state_dict({"elapsed": 3})
 
 
 def test_time_budget_fills_steps_that_were_left_out_and_can_be_copied():
     clock = Clock()
     budget = S.TimeBudget(10, S.linear(1, 0, 10), clock)
-    budget(0)
+    budget.keep(0), budget.keep(1)
     clock.now += 4
-    assert budget(3) == budget(1) == pytest.approx(0.6) and len(budget.fractions) == 4
+    assert budget.keep(3) == budget(2) == pytest.approx(0.6) and budget.fractions == [0.0, 0.0, 0.4, 0.4]
     again = pickle.loads(pickle.dumps(budget))
     assert again.fractions == budget.fractions and again.elapsed == 4.0
     assert (0.5 * budget)(3) == 0.5 * budget(3)
+
+
+def test_time_runs_from_the_second_step_on():
+    clock = Clock()
+    budget = S.TimeBudget(10, S.linear(1, 0, 10), clock)
+    s, seen = 0.5 * budget, []
+    s.keep(0)  # as an optimizer does when it is made
+    clock.now += 9  # loading data is not training
+    for step in range(4):
+        assert not budget.finished
+        seen.append(s.keep(step))
+        clock.now += 4 if step == 0 else 2  # the first step is slow
+    assert seen == [0.5, 0.5, pytest.approx(0.4), pytest.approx(0.3)] and budget.elapsed == 6
+
+
+def test_looking_ahead_at_a_time_budget_changes_nothing():
+    clock = Clock()
+    budget = S.TimeBudget(10, S.linear(1, 0, 10), clock)
+    assert [budget(k) for k in range(50)] == [1.0] * 50
+    clock.now += 8
+    for step in range(6):
+        (2 * budget).keep(step)
+        assert [budget(k) for k in range(50)][step + 1 :] == [budget(step + 1)] * (49 - step)
+        clock.now += 1
+    assert budget.fractions == [0.0, 0.0, 0.1, 0.2, 0.3, 0.4]
+    by_hand = S.TimeBudget(10, S.linear(1, 0, 10), clock)
+    by_hand(0), by_hand(7), by_hand(1)  # nothing follows it: the next step is kept, others are not
+    clock.now += 1
+    assert by_hand(7) == by_hand(2) == 0.9 and by_hand.fractions == [0.0, 0.0, 0.1]
+
+
+def test_states_of_budgets_within_others():
+    clock = Clock()
+
+    def made():
+        a, b = (S.TimeBudget(n, S.linear(1, 0, 10), clock) for n in (10, 20))
+        return a, b, S.sequence([S.constant(), S.chained(0.1 * a, b + a)], [1]).delayed(0)
+
+    a, b, s = made()
+    for step in range(5):
+        s.keep(step)
+        clock.now += 1
+    state = s.state_dict()
+    assert state == {"0": a.state_dict(), "1": b.state_dict()} and len(a.fractions) == 4
+    later_a, later_b, later = made()
+    later.load_state_dict(copy.deepcopy(state))
+    assert later.values(5) == s.values(5) and later_b.fractions == b.fractions
+    for again in (copy.deepcopy(s), pickle.loads(pickle.dumps(S.replay(a.schedule, a.fractions) * 2))):
+        assert again.state_dict() in (state, {})
+    wrong = {**copy.deepcopy(state), "1": {"elapsed": -1, "fractions": []}}
+    with pytest.raises(ValueError, match="elapsed must be a finite number >= 0"):
+        a.load_state_dict({**a.state_dict(), "elapsed": -1})
+    fresh_a, _, fresh = made()
+    for bad in (wrong, {}, {"0": state["0"]}, None, {**state, "1": {}}):
+        with pytest.raises(ValueError):
+            fresh.load_state_dict(bad)
+    assert fresh_a.fractions == []
+    pure = 2 * S.warmup(3, S.cosine(9))
+    assert pure.state_dict() == {} and pure.load_state_dict({}) is None
+    with pytest.raises(ValueError, match="expected a state with the keys"):
+        pure.load_state_dict(state)
+    with pytest.raises(ValueError, match="has a time budget already"):
+        S.TimeBudget(3, S.sequence([a, S.cosine(3)], [4]))
+
+
+@pytest.mark.parametrize(("make", "ends"), [
+    (lambda: S.exponential(0.9) * S.cosine(5), 5), (lambda: 0.1 * S.chained(S.constant(), S.cosine(5)), 5),
+    (lambda: S.cosine(5) * S.cosine(9), 5), (lambda: S.linear(0.1, 1, 5) * S.exponential(0.9), None),
+    (lambda: S.cosine(5, end=0.5) * S.linear(1, 2, 9), 9), (lambda: S.cosine(5), 5), (lambda: S.constant(), None),
+    (lambda: S.warmup(3, S.exponential(0.9) * S.cosine(5)), 8), (lambda: S.cosine(5) + 1, 5),
+    (lambda: S.linear(0, 1, 4).then(S.exponential(0.9) * S.cosine(5)).delayed(2), 11),
+    (lambda: S.sequence([S.constant(), S.one_cycle(6) * S.step(3)], [4]), 10), (lambda: S.cosine(5) / S.step(2), None),
+])  # fmt: skip
+def test_where_schedules_end(make, ends):
+    assert make().ends == ends
+    assert ends is None or make().ends == copy.deepcopy(make()).ends
+
+
+def ruled(schedule):
+    return SGD([Parameter(np.zeros(1))], lr=0.1 * schedule)
+
+
+@pytest.mark.parametrize(("make", "found"), [
+    (lambda: ruled(S.exponential(0.9) * S.cosine(5)), [(5, 10)]), (lambda: ruled(S.cosine(5)), [(5, 10)]),
+    (lambda: ruled(S.cosine(10)), []), (lambda: ruled(S.exponential(0.9)), []),
+    (lambda: Switch([lambda p: SGD(p, lr=S.cosine(4)), lambda p: SGD(p, lr=S.cosine(6))], [after(4)],
+                    params=[Parameter(np.zeros(1))]), []),
+    (lambda: Lookahead(ruled(S.cosine(5)).transform(transforms.Accumulate(2))), []),
+    (lambda: Lookahead(ruled(S.cosine(10)).transform(transforms.Accumulate(2))), [(10, 5)]),
+    (lambda: Lookahead(ruled(S.cosine(5))).transform(transforms.Accumulate(2)), []),
+    (lambda: Joint([ruled(S.cosine(5)), ruled(S.cosine(10))]), [(5, 10)]),
+])  # fmt: skip
+def test_a_run_that_its_schedule_does_not_fit_warns(make, found, recwarn):
+    _compare_lengths(make(), 10)
+    words = [f"fit: the schedule of lr is {a} steps long and the run {b}" for a, b in found]
+    assert [str(w.message) for w in recwarn.list] == words
+
+
+def test_numbers_of_numpy_are_numbers_and_bools_are_not():
+    plain = 0.5 * S.linear(0.5, 1.0, 3).then(S.step(2, 0.5))
+    numpy = np.float64(0.5) * S.linear(np.float32(0.5), np.int64(1), np.int32(3)).then(
+        S.step(np.int64(2), np.float64(0.5))
+    )
+    assert numpy.values(9) == plain.values(9) and isinstance(numpy, S.Schedule)
+    assert "np." not in repr(numpy) and all(type(v) is float for v in numpy.values(9))
+    for wrong in (
+        lambda: S.step(True),
+        lambda: S.cosine(np.bool_(True)),
+        lambda: S.constant(False),
+        lambda: S.cosine(3) * True,
+        lambda: S.piecewise([(True, 1.0)]),
+        lambda: S.build("cosine", True),
+        lambda: S.exponential(1j),
+        lambda: S.TimeBudget(True, S.cosine(3)),
+    ):
+        with pytest.raises(TypeError):
+            wrong()

@@ -26,6 +26,7 @@ from minidl.train import run as runs
 from minidl.train.budget import options_of, read_fractions, write_fractions
 from minidl.train.loop import NonFiniteLoss, Position, evaluate, fit
 from minidl.train.metrics import Totals, accuracy
+from minidl.train.options import cycles
 
 LOSS = nn.CrossEntropyLoss()
 
@@ -383,7 +384,7 @@ def test_images_that_are_too_small_are_refused(make):
         (dict(lr=math.nan), "lr: expected a number above 0, got nan"),
         (dict(lr="1"), "lr: expected a number above 0, got '1'"),
         (dict(weight_decay=-1.0), "weight_decay: expected a number of at least 0, got -1"),
-        (dict(momentum=0.9), "momentum: the optimizer adam has none; these have one: sgd, nesterov, rmsprop"),
+        (dict(momentum=0.9), "momentum: the optimizer adam has none; these have one: sgd, nesterov, descent"),
         (dict(optimizer="lbfgs", weight_decay=0.1), "weight_decay: the optimizer lbfgs has none; these have one: sgd"),
         (dict(warmup=-0.1), "warmup: expected a number of at least 0, got -0.1"),
         (dict(warmup=1.5), "warmup: expected a share of the run below 1 or a number of steps, got 1.5"),
@@ -405,6 +406,20 @@ def test_images_that_are_too_small_are_refused(make):
         (dict(seed=-1), "seed: expected a whole number of at least 0, got -1"),
         (dict(seed=2**64), "seed: expected a whole number below 2^64, got 18446744073709551616"),
         (dict(batch_size=2**31), "batch_size: expected a whole number below 2^31, got 2147483648"),
+        (dict(schedule_options=[1]), "schedule_options: expected a dict of names and values, got [1]"),
+        (dict(schedule="step", schedule_options={"gama": 1}), "'gama'"),
+        (dict(schedule="step", schedule_options={"gamma": "x"}), "step: gamma must be a number, got 'x'"),
+        (dict(schedule="linear", schedule_options={"start": -1}), "schedule_options: the rate would become -1 times"),
+        (dict(schedule="plateau", schedule_options={}), "schedule 'plateau' has no options"),
+        (dict(cycle_momentum=1), "cycle_momentum: expected True or False, got 1"),
+        (dict(cycle_momentum=True, schedule="cosine"), "cycle_momentum: is for the schedule one-cycle, not cosine"),
+        (
+            dict(cycle_momentum=True, optimizer="adagrad"),
+            "cycle_momentum: the optimizer adagrad cannot; these can: sgd",
+        ),
+        (dict(cycle_momentum=True, optimizer="swats"), "cycle_momentum: the optimizer swats cannot"),
+        (dict(cycle_momentum=True, optimizer="schedule-free", schedule="one-cycle"), "schedule-free cannot; these can"),
+        (dict(cycle_momentum=True, optimizer="sgd", momentum=0.9), "momentum: cannot be given together with cycle_m"),
         (dict(out=""), "out: expected the name of a folder, got ''"),
         (dict(device="tpu"), "device: expected 'cpu', 'cuda' or 'cuda:N', got 'tpu'"),
     ],
@@ -423,7 +438,9 @@ def test_every_combination_has_defaults(dataset, model, optimizer):
     o = train.Options(dataset, model, optimizer).resolved()
     assert o.lr > 0 and o.epochs > 0 and o.batch_size > 0 and o.threads > 0 and o.device == "cpu"
     decayed = optimizer == "adamw" or (optimizer, model) == ("sgd", "resnet8")
-    assert (o.momentum == 0.9) == (optimizer in ("sgd", "nesterov", "lars")) and ((o.weight_decay or 0) > 0) == decayed
+    momenta = {"descent": 0, "rmsprop": 0, "muon": 0.95}
+    momenta |= dict.fromkeys(("sgd", "nesterov", "lars", "sgd-schedule-free", "switch", "ensemble"), 0.9)
+    assert o.momentum == momenta.get(optimizer) and ((o.weight_decay or 0) > 0) == decayed
     assert len({o.planned(steps).steps for steps in (60, 600)} - {None}) in (0, 2)
     given = train.Options(dataset, model, lr=7.0, epochs=3, weight_decay=0.5).resolved()
     assert (given.lr, given.epochs, given.weight_decay) == (7.0, 3, 0.5)
@@ -526,7 +543,65 @@ def test_plateau_lowers_the_rate_when_the_test_loss_stalls(tmp_path, monkeypatch
     assert rates == pytest.approx([0.002, 0.002, 0.002, 0.0002, 0.0002])
 
 
+def test_the_schedule_takes_options_which_are_kept(tmp_path):
+    train.execute(quick(tmp_path, schedule="step", schedule_options={"every": 6, "gamma": 0.5}, warmup=None))
+    rates = [float(row["lr"]) for row in csv.DictReader((tmp_path / "run" / "log.csv").read_text().splitlines())]
+    assert rates == pytest.approx([0.002, 0.001, 0.0005])
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())["arguments"]
+    assert kept["schedule_options"] == {"every": 6, "gamma": 0.5} and kept["cycle_momentum"] is False
+    o = train.Options(schedule="one-cycle", schedule_options={"anneal": "linear", "three_phase": True}, warmup=0.2)
+    assert repr(o.planned(100)) == repr(schedules.one_cycle(100, 0.2, anneal="linear", three_phase=True))
+
+
+@pytest.mark.parametrize("optimizer", [n for n in runs.RULES if cycles(runs.RULES[n])])
+def test_momentum_follows_the_cycle_of_the_rate(optimizer, tmp_path, monkeypatch):
+    made, seen = runs.RULES[optimizer].make(train.MLP((1, 4, 4), 3), 0.1, lambda step: 0.5 + step / 100), []
+    values = [g.get("momentum", g.get("betas", (None,))[0]) for g in made.param_groups]
+    assert values == [0.5] * len(values)
+    if optimizer not in ("adam", "sgd"):
+        return
+
+    def watched(model, data, loss, rule, epochs, **others):
+        group = rule.param_groups[0]
+        rule.register_step_post_hook(lambda *a: seen.append(group.get("momentum") or group["betas"][0]))
+        return fit(model, data, loss, rule, epochs, **others)
+
+    monkeypatch.setattr(runs, "fit", watched)
+    given = dict(cycle_momentum=True, warmup=0.4, schedule_options={"anneal": "linear"})
+    options = quick(tmp_path, optimizer=optimizer, **given)
+    assert options.resolved().momentum is None
+    train.execute(options)
+    assert seen == schedules.one_cycle_momentum(18, warmup=7 / 18, anneal="linear").values()
+    assert min(seen) < 0.86 and seen[0] == seen[-1] == 0.95
+
+
+def test_a_switch_is_told_the_training_loss_and_schedules_go_on(tmp_path, monkeypatch):
+    found = []
+
+    def stalled(model, data, loss, optimizer, *args, **kwargs):
+        for r in fit(model, data, loss, optimizer, *args, **kwargs):
+            found.append((optimizer.active, optimizer.param_groups[optimizer.active]["lr"]))
+            yield dataclasses.replace(r, train_loss=1.0)
+
+    monkeypatch.setattr(runs, "fit", stalled)
+    options = quick(tmp_path, optimizer="switch", epochs=4, schedule="linear", lr=0.01)
+    train.execute(options)
+    rates = [0.01 * schedules.linear(1.0, 0.0, 24)(t) for t in (5, 11, 17, 23)]
+    assert [active for active, _ in found] == [0, 0, 1, 1]
+    assert [rate for _, rate in found] == pytest.approx([*rates[:2], *(10 * r for r in rates[2:])])
+
+
 # ------------------------------------------------------------------------------------------------------ time budget
+def same_result(one, two):
+    """Of a run and its repetition: all but the clock, which only the first one has."""
+    first, second = (serialization.load(folder / "checkpoint.safetensors") for folder in (one, two))
+    for key, value in first["model"].items():
+        assert (value.array == second["model"][key].array).all()
+    for key, entries in first["optimizer"]["state"].items():
+        assert all((value.array == second["optimizer"]["state"][key][n].array).all() for n, value in entries.items())
+    assert first["position"] == second["position"] and first["random"] == second["random"]
+
+
 def test_a_run_under_a_time_budget_ends_with_it_and_can_be_repeated(tmp_path):
     lines: list[str] = []
     options = quick(tmp_path, minutes=0.02, epochs=None, seed=3)
@@ -537,8 +612,21 @@ def test_a_run_under_a_time_budget_ends_with_it_and_can_be_repeated(tmp_path):
     again = options_of(tmp_path / "run", out=str(tmp_path / "again"))
     assert again.minutes is None and again.seed == 3 and again.replay == str(tmp_path / "run")
     train.execute(again, lines.append)
-    one, two = ((tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("run", "again"))
-    assert one == two
+    same_result(tmp_path / "run", tmp_path / "again")
+
+
+def test_under_a_time_budget_the_momentum_follows_the_same_clock(tmp_path):
+    given = dict(minutes=0.02, epochs=None, cycle_momentum=True, schedule_options={"anneal": "linear"})
+    train.execute(quick(tmp_path, **given))
+    group = json.loads((tmp_path / "run" / "checkpoint.json").read_text())["optimizer"]["param_groups"][0]
+    last = read_fractions(tmp_path / "run")[-1]
+    o = quick(tmp_path, **given).resolved()
+    assert group["betas"][0] == schedules.one_cycle_momentum(10_000, anneal="linear")(last * 10_000)
+    assert group["lr"] == pytest.approx(o.lr * o.planned(10_000)(last * 10_000))
+    again = options_of(tmp_path / "run", out=str(tmp_path / "again"))
+    assert again.schedule_options == {"anneal": "linear"} and again.cycle_momentum
+    train.execute(again)
+    same_result(tmp_path / "run", tmp_path / "again")
 
 
 @pytest.mark.parametrize(

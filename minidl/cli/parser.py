@@ -38,7 +38,10 @@ def add_command(commands: Any, name: str, function: Any, help: str, description:
 def add_choice(group: Any, name: str, known: Iterable[str], default: str | None, text: str, shown: str = "") -> None:
     """An option with names to choose from; `shown` is what the help calls the default, where it depends."""
     names = list(known)
+    metavar = "|".join(names)
+    if len(metavar) > 80:  # would not fit a line
+        metavar, text = "NAME", f"{', '.join(names)}: {text}"
     group.add_argument(
-        f"--{name}", choices=names, default=default, metavar="|".join(names),
+        f"--{name}", choices=names, default=default, metavar=metavar,
         help=f"{text} (default: {shown or default})",
     )  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import signal
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
+from ..optim import schedules
 from ..train import options as known
 from ..train import run as runs
 from ..train.budget import options_of
@@ -15,6 +16,7 @@ from ..train.rules import ADAM_RATES, RULES, SGD_RATES
 from ..train.sets import DATASETS
 from .output import nothing, say
 from .parser import add_choice, add_command
+from .schedule import add_set, fitting, set_options
 
 _DESCRIPTION = "Train a small neural network and keep what came of it in a folder of its own."
 _EPILOG = """\
@@ -62,26 +64,40 @@ def add_train(commands: Any) -> None:
     how = parser.add_argument_group("how it is trained")
     add_choice(
         how, "optimizer", RULES, None,
-        "the update rule; lookahead is around adam, ensemble is adam with sgd, muon is for matrices, the rest adamw",
+        "the update rule; lookahead is around adam, ensemble is adam with sgd, switch adam until the training loss of "
+        "an epoch is no lower than the best before, then sgd; descent is sgd without momentum; muon is for matrices, "
+        "the rest adamw",
         "adam; resnet8 sgd",
     )  # fmt: skip
     how.add_argument(
         "--lr", type=float, metavar="RATE",
         help=f"the highest learning rate (default: {rates}; of other rules in proportion to these)",
     )  # fmt: skip
-    how.add_argument("--momentum", type=float, metavar="M", help="momentum, for rules that have one (default: 0.9)")
+    how.add_argument(
+        "--momentum", type=float, metavar="M", help=f"momentum, for rules that have one (default: {_momenta()})"
+    )
+    how.add_argument(
+        "--cycle-momentum", action="store_true",
+        help="with one-cycle: the momentum, or the first of the betas, from 0.95 down to 0.85 while the rate rises, "
+        "and up again",
+    )  # fmt: skip
     how.add_argument(
         "--weight-decay", type=float, metavar="W", help="weight decay (default: 0; adamw 0.01, sgd on resnet8 0.0002)"
     )
     add_choice(
         how, "schedule", known.SCHEDULES, None,
         "how the learning rate changes during the run; `minidl schedule NAME --plot` shows it",
-        "one-cycle; resnet8 cosine, rprop and schedule-free constant",
+        "one-cycle; resnet8 cosine, rprop and the schedule-free ones constant",
     )  # fmt: skip
     how.add_argument(
         "--warmup", type=float, metavar="W",
         help="rise to the highest rate first: a share of the run, below 1, or steps (default: 0; one-cycle 0.3, "
         "inverse-sqrt, noam and resnet8 0.05)",
+    )  # fmt: skip
+    add_set(
+        how, "options of the schedule, such as gamma=0.5,every=100; `minidl schedule --list` shows them; under "
+        f"--minutes a run has {known.PLAN:,} steps",
+        dest="schedule_options",
     )  # fmt: skip
     how.add_argument(
         "--minutes", type=float, metavar="M",
@@ -113,12 +129,30 @@ def _by(table: dict) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in table.items())
 
 
+def _momenta() -> str:
+    """The usual momentum, and that of rules which have another."""
+    own = {name: rule.usual("momentum") for name, rule in RULES.items() if rule.has("momentum")}
+    usual = own["sgd"]
+    return f"{usual:g}; {_by({name: value for name, value in own.items() if value != usual})}"
+
+
+def _chosen(chosen: dict[str, Any]) -> Options:
+    """The options of a new run; those of its schedule come as words."""
+    words = chosen.pop("schedule_options")
+    options = Options(**chosen)
+    if words is None:
+        return options
+    given, schedule = set_options(words), options.resolved().schedule
+    return replace(options, schedule_options=fitting(schedule, given) if schedule in schedules.NAMES else given)
+
+
 def _repetition(chosen: dict[str, Any]) -> Options:
     """The options of a run that is to be repeated."""
     default = Options()
     for name, value in chosen.items():
         if name not in ("replay", "out", "data_dir", "device", "threads") and value != getattr(default, name):
-            raise ValueError(f"--replay: takes {name} from the run; leave --{name.replace('_', '-')} out")
+            option = {"schedule_options": "set"}.get(name, name.replace("_", "-"))
+            raise ValueError(f"--replay: takes {name} from the run; leave --{option} out")
     others = {name: chosen[name] for name in ("out", "data_dir", "device", "threads")}
     return options_of(chosen["replay"], **others)
 
@@ -127,7 +161,7 @@ def _train(arguments: argparse.Namespace, stop: Any) -> int:
     """`minidl train`."""
     chosen = {f.name: getattr(arguments, f.name) for f in fields(Options)}
     try:
-        options = Options(**chosen) if arguments.replay is None else _repetition(chosen)
+        options = _chosen(chosen) if arguments.replay is None else _repetition(chosen)
     except ValueError as error:
         raise RunError(str(error)) from None
     quiet = arguments.quiet

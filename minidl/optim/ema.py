@@ -8,6 +8,7 @@ from typing import Any
 
 from ..backend import backend_of
 from ..tensor import Tensor, describe, wrap
+from .checks import is_number, number
 from .flat import fitted
 
 
@@ -171,8 +172,6 @@ class EMA:
 
 
 def _decay(value) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"EMA: decay must be a number, got {value!r}")
-    if not 0 <= value < 1:
+    if is_number(value) and not 0 <= value < 1:
         raise ValueError(f"EMA: decay must be >= 0 and < 1, got {value}")
-    return float(value)
+    return number("EMA", "decay", value)

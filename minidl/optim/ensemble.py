@@ -8,9 +8,13 @@ from typing import Any
 
 from ..backend import backend_of
 from ..tensor import Tensor, wrap
+from .checks import number
 from .ema import beside
 from .optimizer import Optimizer
+from .surroundings import Skipped
 from .wrapper import Wrapper, dense, inner_products, made, parameters_of
+
+_START = "train"  # where the parameters were before eval()
 
 
 class Ensemble(Wrapper):
@@ -31,7 +35,8 @@ class Ensemble(Wrapper):
 
     rules: optimizers over the same parameters, or functions that make them from a list of parameters. weights: None
     (equal), a number >= 0 for each rule, which are divided by their sum, or "learned". rate (0.1), floor (1e-3): only
-    with learned weights. params: what functions get, where no rule is an optimizer.
+    with learned weights. params: what functions get, where no rule is an optimizer. With schedule-free rules eval()
+    puts p + sum_i w_i (x_i - p) into the parameters, where x_i is what rule i alone would put there.
 
     When to choose it: to see which rule suits a problem (watch `weights`), to mix a careful rule with a bold one, for
     research. Bad at: cost, for every rule makes its whole step: their times and states add up, and p is copied (learned
@@ -74,10 +79,10 @@ class Ensemble(Wrapper):
         for name, value in (("rate", rate), ("floor", floor)):
             if value is not None and not self.learned:
                 raise ValueError(f"Ensemble: {name} is for learned weights only")
-        self.rate: float = 0.1 if rate is None else rate
-        self.floor: float = 1e-3 if floor is None else floor
+        self.rate: float = 0.1 if rate is None else number("Ensemble", "rate", rate, 0)
+        self.floor: float = 1e-3 if floor is None else number("Ensemble", "floor", floor, 0)
         n = len(self.optimizers)
-        self.entries = tuple([f"step_{i}" for i in range(n)]) if self.learned else ()
+        self.entries = (*(f"step_{i}" for i in range(n if self.learned else 0)), _START)
         given: Any = [1] * n if weights is None or self.learned else weights
         self.weights = self._fitting(given, self.rate, self.floor)
         total = sum(self.weights)
@@ -88,10 +93,7 @@ class Ensemble(Wrapper):
         if not isinstance(weights, (list, tuple)) or len(weights) != n:
             raise ValueError(f"Ensemble: {n} rules need {n} weights, got {weights!r}")
         for what, value in (*((f"weights[{i}]", w) for i, w in enumerate(weights)), ("rate", rate), ("floor", floor)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise TypeError(f"Ensemble: {what} must be a number, got {value!r}")
-            if not 0 <= value < math.inf:
-                raise ValueError(f"Ensemble: {what} must be a finite number >= 0, got {value}")
+            number("Ensemble", what, value, 0)
         if not sum(weights):
             raise ValueError("Ensemble: all weights are zero")
         if not floor * n < 1:
@@ -118,9 +120,10 @@ class Ensemble(Wrapper):
             self._learn(params)
         starts = [backend_of(p.array).copy(p.array) for p in params]
         mixed = [backend_of(x).zeros_like(x) for x in starts]
+        moved = False
         try:
             for i, (rule, weight) in enumerate(zip(self.optimizers, self.weights, strict=True)):
-                _step_leaving_gradients(rule, params)
+                moved = self._step_leaving_gradients(rule, params) or moved
                 for p, x, total in zip(params, starts, mixed, strict=True):
                     d = p.array - x
                     total += weight * d
@@ -131,9 +134,45 @@ class Ensemble(Wrapper):
             for p, x in zip(params, starts, strict=True):
                 p.write(x)
             raise
+        if not moved:
+            raise Skipped(loss)
         for p, x, total in zip(params, starts, mixed, strict=True):
             p.write(x + total)
         return loss
+
+    def _step_leaving_gradients(self, rule: Optimizer, params: list[Tensor]) -> bool:
+        """A step of the rule after which the gradients are as they were, as they are by a rule of ours; was it made?"""
+        if rule._is_rule and not rule._transforms and not rule._pre_hooks:
+            rule.step()
+            return True
+        given = [(p, p.grad, backend_of(p.array).copy(p.grad.array)) for p in params if p.grad is not None]
+        try:
+            return self.stepped(rule)[1]
+        finally:
+            for p, grad, values in given:
+                grad.write(values)
+                p.grad = grad
+
+    def _turn(self, name: str) -> None:
+        """To the mixture of what the rules put into the parameters, and back to exactly what these were."""
+        params = list(parameters_of(self))
+        resting = any(_START in self.state.get(p, ()) for p in params)
+        if resting == (name == "eval"):
+            return
+        starts = [
+            beside(self, self.state[p].pop(_START), p) if resting else backend_of(p.array).copy(p.array) for p in params
+        ]
+        ends = list(starts)
+        for rule, weight in zip(self.optimizers, self.weights, strict=True):
+            if hasattr(rule, name):
+                getattr(rule, name)()
+                ends = [end + weight * (p.array - x) for end, p, x in zip(ends, params, starts, strict=True)]
+                for p, x in zip(params, starts, strict=True):
+                    p.write(x)
+        for p, x, end in zip(params, starts, ends, strict=True):
+            if not resting:
+                self._keep(p, _START, x)
+                p.write(end)
 
     def _keep(self, p: Tensor, name: str, d) -> None:
         self.state[p][name] = wrap(backend_of(p.array).asarray(d))
@@ -142,7 +181,7 @@ class Ensemble(Wrapper):
         groups = {p: group for group in self.param_groups for p in group["params"]}
         products: list[list[tuple[Any, Any]]] = [[] for _ in self.optimizers]
         for p in params:
-            for name, pairs in zip(self.entries, products, strict=True):
+            for name, pairs in zip(self.entries, products, strict=False):
                 last = self.state.get(p, {}).get(name)
                 if last is not None:
                     g = p.grad.array  # type: ignore[union-attr]
@@ -159,17 +198,3 @@ class Ensemble(Wrapper):
         """The weights."""
         how = f", learned with rate={self.rate}, floor={self.floor}" if self.learned else ""
         return f"weights={self.weights}{how}"
-
-
-def _step_leaving_gradients(rule: Optimizer, params: list[Tensor]) -> None:
-    """A step of the rule after which the gradients are as they were; rules of ours never change any by themselves."""
-    if rule._is_rule and not rule._transforms and not rule._pre_hooks:
-        rule.step()
-        return
-    given = [(p, p.grad, backend_of(p.array).copy(p.grad.array)) for p in params if p.grad is not None]
-    try:
-        rule.step()
-    finally:
-        for p, grad, values in given:
-            grad.write(values)
-            p.grad = grad

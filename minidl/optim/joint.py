@@ -7,6 +7,7 @@ from typing import Any
 
 from ..tensor import describe
 from .optimizer import Optimizer
+from .surroundings import Skipped
 from .wrapper import Wrapper, parameters_of
 
 
@@ -53,13 +54,10 @@ class Joint(Wrapper):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """A step of every rule."""
-        loss = None
-        for i, rule in enumerate(self.optimizers):
-            if i == 0:
-                loss, arguments = self.evaluated(rule, closure)
-                rule.step(*arguments)
-            else:
-                rule.step()
+        loss, _ = self.evaluated(self, closure)
+        made = [self.stepped(rule)[1] for rule in self.optimizers]
+        if not any(made):
+            raise Skipped(loss)
         return loss
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from ..backend import backend_of
 from ..tensor import Tensor, wrap
+from .checks import number, whole
 from .ema import beside, lerp, replaced
 from .optimizer import Optimizer
+from .surroundings import Skipped
 from .wrapper import Wrapper, parameters_of
 
 MOMENTA = ("momentum_buffer", "exp_avg")  # what rules call the mean of past gradients, in the order of search
@@ -26,8 +28,7 @@ class Lookahead(Wrapper):
     said by pullback_momentum: "none" leaves it, "reset" makes it zero, "pullback" interpolates it like the weights,
     m_phi <- m_phi + alpha (m - m_phi), m <- m_phi, from m_phi = 0.
 
-    A parameter that had no gradient in these k steps is left alone. Transforms belong on the Lookahead, not on the rule
-    within: a step that one of them skips is then not counted.
+    A parameter that had no gradient in these k steps is left alone. A step that a transform skips is not counted.
 
     When to choose it: around a rule whose rate is rather too high, or whose steps are noisy (small batches, SGD with a
     constant rate): the variance shrinks, and lr and momentum need less tuning. k 5 to 10, alpha 0.5 to 0.8. Bad at:
@@ -58,7 +59,7 @@ class Lookahead(Wrapper):
         super().__init__([optimizer])
         self.steps = 0  # since theta was phi
         self.k, self.alpha, self.pullback_momentum = k, alpha, pullback_momentum
-        self.checked(self.numbers())
+        self.__dict__.update(self.checked(self.numbers()))
 
     def numbers(self) -> dict[str, Any]:
         """k, alpha, pullback_momentum, and the steps since theta was phi."""
@@ -67,13 +68,10 @@ class Lookahead(Wrapper):
     def checked(self, numbers: dict[str, Any]) -> dict[str, Any]:
         """The same numbers; ValueError unless they make sense."""
         k, alpha, pullback, steps = numbers.values()
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f"Lookahead: k must be a whole number >= 1, got {k!r}")
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha <= 1:
-            raise ValueError(f"Lookahead: alpha must be a number > 0 and <= 1, got {alpha!r}")
+        k, alpha = whole("Lookahead", "k", k), number("Lookahead", "alpha", alpha, 0, 1, strict=True)
         if pullback not in PULLBACKS:
             raise ValueError(f"Lookahead: pullback_momentum must be one of {', '.join(PULLBACKS)}, got {pullback!r}")
-        if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps < k:
+        if whole("Lookahead", "steps", steps, 0) >= k:
             raise ValueError(f"Lookahead: steps must be a whole number >= 0 and < k={k}, got {steps!r}")
         (rule,) = self.optimizers
         if pullback != "none":
@@ -81,7 +79,7 @@ class Lookahead(Wrapper):
             if not any(e is None or set(MOMENTA) & set(e) for e in examples):
                 what = f"{type(rule).__name__} has no momentum here ({' or '.join(MOMENTA)} in its state)"
                 raise ValueError(f"Lookahead: pullback_momentum={pullback!r}, but {what}")
-        return numbers
+        return {"k": k, "alpha": alpha, "pullback_momentum": pullback, "steps": int(steps)}
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of the rule within, and every k-th time the step back; a closure's result is returned."""
@@ -91,10 +89,15 @@ class Lookahead(Wrapper):
         new = [p for p in params if (arguments or p.grad is not None) and "slow" not in self.state.get(p, ())]
         for p in new:
             self.state[p]["slow"] = wrap(backend_of(p.array).copy(p.array))
-        result = rule.step(*arguments)
-        for p in new:
-            if p.grad is None:  # nothing moved it
-                del self.state[p]["slow"]
+        made = False
+        try:
+            result, made = self.stepped(rule, *arguments)
+        finally:
+            for p in new:
+                if p.grad is None or not made:  # nothing moved it
+                    del self.state[p]["slow"]
+        if not made:
+            raise Skipped(result if arguments else loss)
         self.steps += 1
         if self.steps >= self.k:
             self.steps = 0

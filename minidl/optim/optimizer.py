@@ -399,6 +399,9 @@ class Optimizer(Surroundings):
         self.__dict__.update(state)
         self._reset()
         self._written = state.get("_written", {})
+        for t in self._transforms:
+            if hasattr(t, "attach"):
+                t.attach(self)
 
     def _reset(self) -> None:
         self._layouts: dict[int, Layout | None] = {}

@@ -91,7 +91,7 @@ class Surroundings:
                     cls.needs_closure = True
             cls.step = hooked(cls.step)  # type: ignore[attr-defined]
 
-    def follow(self, group: int | None = None, **schedules: Callable[[int], float]) -> Self:
+    def follow(self, group: int | None = None, **schedules: Any) -> Self:
         """Let hyperparameters follow schedules from the next step on, in one group or in all; gives self.
 
         Hyperparameters that are given as a number or a tuple of numbers stop following.
@@ -180,7 +180,7 @@ class Surroundings:
             scheduled = group["scheduled"] = dict(entries or {})
             for slot, schedule in found.items():
                 step = self._joining(slot, schedule)
-                last = self._allowed(slot, schedule(step), step)
+                last = self._allowed(slot, _kept(schedule, step), step)
                 scheduled[slot] = {"step": step, "scale": 1.0, "last": last}
                 put(group, slot, last)
         return found
@@ -211,7 +211,7 @@ class Surroundings:
                     # where the schedule stood at 0 there is no proportion, and the next step is the measure
                     was = schedule(max(step - 1, 0)) or schedule(step)
                     entry["scale"] = current / was if was else entry["scale"]
-                value = schedule(step)
+                value = _kept(schedule, step)
                 scaled = value if entry["scale"] == 1 else entry["scale"] * value
                 entry["last"] = self._allowed(slot, scaled, step)
                 put(group, slot, entry["last"])
@@ -276,6 +276,11 @@ class Surroundings:
     def register_step_post_hook(self, hook: Callable) -> Handle:
         """Call `hook(optimizer, args, kwargs)` after every step."""
         return Handle(self._post_hooks, hook)
+
+
+def _kept(schedule: Callable[[int], float], step: int) -> float:
+    """The value of a schedule at a step that is being made; one that looks at the clock keeps what it saw."""
+    return schedule.keep(step) if hasattr(schedule, "keep") else schedule(step)
 
 
 def get(group: dict[str, Any], slot: str) -> float:

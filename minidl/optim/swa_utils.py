@@ -16,6 +16,7 @@ from ..modes import no_grad
 from ..nn.module import Module
 from ..nn.norm import _BatchNorm
 from ..tensor import Tensor, describe, wrap
+from .checks import is_number
 from .ema import lerp
 from .lr_scheduler.scheduler import LRScheduler, warn_get_lr_called_within_step
 from .optimizer import Optimizer, _plain
@@ -252,10 +253,10 @@ class SWALR(LRScheduler):
             raise ValueError(f"SWALR: swa_lr has {len(rates)} values, expected one for each of {len(groups)} groups")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"SWALR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
-        if isinstance(anneal_epochs, bool) or not isinstance(anneal_epochs, int) or anneal_epochs < 0:
+        if not is_number(anneal_epochs) or anneal_epochs != int(anneal_epochs) or anneal_epochs < 0:
             raise ValueError(f"SWALR: anneal_epochs must be a whole number >= 0, got {anneal_epochs!r}")
         for rate in rates:
-            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < math.inf:
+            if not is_number(rate) or not 0 <= rate < math.inf:
                 raise ValueError(f"SWALR: swa_lr must be a finite number >= 0, got {rate!r}")
         for group, rate in zip(groups, rates, strict=True):
             group["swa_lr"] = rate
@@ -284,7 +285,7 @@ class SWALR(LRScheduler):
 
 # ------------------------------------------------------------------------------------------------------------- small
 def _check_decay(name: str, decay) -> None:
-    if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay <= 1:
+    if not is_number(decay) or not 0 <= decay <= 1:
         raise ValueError(f"{name}: decay must be a number from 0 to 1, got {decay!r}")
 
 

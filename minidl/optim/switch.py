@@ -10,13 +10,17 @@ from typing import Any
 from ..backend import backend_of
 from ..tensor import Tensor
 from .adam import Adam
+from .checks import number, whole
 from .optimizer import Optimizer
+from .surroundings import Skipped
 from .wrapper import Wrapper, dense, inner_products, made, parameters_of, without_last_group
 
 
 # --------------------------------------------------------------------------------------------------------- criteria
 class Criterion:
     """Says when a rule has done its part; `stepped` and `reported` return True when it has.
+
+    Steps that a transform skips are not seen by `stepped`.
 
     A criterion of your own defines one of them, and names in `remembers` the attributes, plain numbers, that must be
     saved for it to go on where it was.
@@ -60,7 +64,7 @@ class after(Criterion):
     remembers = ("count",)
 
     def __init__(self, steps: int) -> None:
-        self.steps, self.count = _whole("after: steps", steps, 1), 0
+        self.steps, self.count = whole("after", "steps", steps), 0
 
     def stepped(self, rule: Optimizer) -> bool:
         """Count the step."""
@@ -82,8 +86,8 @@ class stalled(Criterion):
     def __init__(self, patience: int = 10, min_delta: float = 0.0, mode: str = "min") -> None:
         if mode not in ("min", "max"):
             raise ValueError(f"stalled: mode must be 'min' or 'max', got {mode!r}")
-        self.patience = _whole("stalled: patience", patience, 1)
-        self.min_delta, self.mode = _positive("stalled: min_delta", min_delta, or_zero=True), mode
+        self.patience = whole("stalled", "patience", patience)
+        self.min_delta, self.mode = number("stalled", "min_delta", min_delta, 0), mode
         self.best: float | None = None
         self.bad = 0  # reports since the best one
 
@@ -115,9 +119,10 @@ class projected_rate(Criterion):
     remembers = ("k", "average", "rate")
 
     def __init__(self, beta2: float = 0.999, tolerance: float = 1e-9) -> None:
-        if isinstance(beta2, bool) or not isinstance(beta2, (int, float)) or not 0 <= beta2 < 1:
-            raise ValueError(f"projected_rate: beta2 must be a number >= 0 and < 1, got {beta2!r}")
-        self.beta2, self.tolerance = beta2, _positive("projected_rate: tolerance", tolerance)
+        self.beta2 = number("projected_rate", "beta2", beta2, 0, 1)
+        if self.beta2 == 1:
+            raise ValueError("projected_rate: beta2 must be a finite number >= 0 and < 1, got 1")
+        self.tolerance = number("projected_rate", "tolerance", tolerance, 0, strict=True)
         self.k, self.average = 0, 0.0
         self.rate: float | None = None
         self._start: list[tuple[Tensor, Any]] = []
@@ -227,10 +232,13 @@ class Switch(Wrapper):
         loss, arguments = self.evaluated(rule, closure)
         if criterion is not None:
             criterion.before(rule)
-        result = rule.step(*arguments)
+        result, made = self.stepped(rule, *arguments)
+        loss = result if arguments else loss
+        if not made:
+            raise Skipped(loss)
         if criterion is not None and criterion.stepped(rule):
             self._switch()
-        return result if arguments else loss
+        return loss
 
     def report(self, metric: Any) -> None:
         """Tell the criterion a metric, such as the validation loss; the next step may then be the next rule's."""
@@ -242,6 +250,8 @@ class Switch(Wrapper):
 
     def _switch(self) -> None:
         first = self.optimizers[self.active]
+        if hasattr(first, "eval"):  # what it has found, not where it took gradients
+            first.eval()
         self.hand_over(first, self.optimizers[self.active + 1])
         self.active += 1
         _drop(first)
@@ -319,8 +329,9 @@ class SWATS(Switch):
         tolerance: float | None = None,
     ) -> None:
         first = Adam(params, lr, betas, eps, weight_decay, maximize=maximize)
-        second = _Projected([self._second(first, i) for i in range(len(first.param_groups))], {})
-        limit = _positive("SWATS: tolerance", eps if tolerance is None else tolerance)
+        known = dict(lr=0.0, weight_decay=0.0, maximize=False, momentum=0.0, scale=1.0)
+        second = _Projected([self._second(first, i) for i in range(len(first.param_groups))], known)
+        limit = number("SWATS", "tolerance", eps if tolerance is None else tolerance, 0, strict=True)
         super().__init__([first, second], [projected_rate(betas[1], limit)])
 
     @staticmethod
@@ -370,19 +381,3 @@ def _drop(rule: Optimizer) -> None:
     rule._layouts.clear()
     for inner in rule.optimizers if isinstance(rule, Wrapper) else ():
         _drop(inner)
-
-
-def _whole(what: str, value, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be a whole number, got {value!r}")
-    if value < low:
-        raise ValueError(f"{what} must be >= {low}, got {value}")
-    return value
-
-
-def _positive(what: str, value, or_zero: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{what} must be a number, got {value!r}")
-    if value < 0 or (value == 0 and not or_zero) or not math.isfinite(value):
-        raise ValueError(f"{what} must be a finite number {'>=' if or_zero else '>'} 0, got {value}")
-    return value

@@ -15,14 +15,15 @@ from ..backend import backend_of, get_backend
 from ..backend.norms import gathered, limit_norm, total_norm
 from ..backend.random import Generator, default_generator
 from ..tensor import Tensor, describe, wrap
+from .checks import number, whole
 from .flat import fitted
 
 
 class Transform:
     """The base class: what an optimizer does to gradients before its update.
 
-    A transform of your own needs `apply`; one that remembers anything also `state_dict` and `load_state_dict`. It
-    changes `p.grad`, in place or by assigning a new Tensor:
+    A transform of your own needs `apply`; one that remembers anything also `state_dict` and `load_state_dict`, which
+    has to check the whole state before it changes anything. It changes `p.grad`, in place or by assigning a new Tensor:
 
     >>> class Sign(Transform):
     ...     '''g <- sign(g)'''
@@ -38,7 +39,8 @@ class Transform:
     tensor([-0.5000,  0.5000], requires_grad=True)
     """
 
-    _owner: weakref.ref | None = None
+    def attach(self, optimizer) -> None:
+        """Called when an optimizer takes the transform; what remembers parameters gets to know them here."""
 
     def apply(self, params: list[Tensor], optimizer) -> bool:
         """Change the gradients of these parameters, those that have one; False if this step is not to be made."""
@@ -49,33 +51,27 @@ class Transform:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state_dict` gave."""
-        own = self.state_dict()
+        """Go on from a state that `state_dict` gave; if it does not fit, a ValueError says why, nothing is changed."""
+        own, where = self.state_dict(), f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, dict) or set(state) != set(own):
-            found = sorted(state) if isinstance(state, dict) else type(state).__name__
-            raise ValueError(f"{type(self).__name__}.load_state_dict: expected {sorted(own)}, got {found}")
+            found = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"{where}: expected {sorted(own)}, got {found}")
+        try:
+            new = self._checked(where, state)
+        except (TypeError, AttributeError, ValueError, OverflowError) as error:
+            text = str(error)
+            raise ValueError(text if text.startswith(where) else f"{where}: {text}") from error
+        self.__dict__.update(new)
+
+    def _checked(self, where: str, state: dict[str, Any]) -> dict[str, Any]:
+        """What a saved state, whose keys are right, makes of the attributes; ValueError or TypeError if it does not."""
+        return {}
 
     def __repr__(self) -> str:
         names = inspect.signature(type(self).__init__).parameters if type(self).__init__ is not object.__init__ else ()
         return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in names if hasattr(self, n))})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_owner"}  # a copy may go to another optimizer
-
     # for the transforms of this file
-    def _number(self, name: str, value, low: float, above: bool = False):
-        """value, if it is a number >= low (or > low)."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
-        if not (value > low if above else value >= low) or math.isnan(value):
-            raise ValueError(f"{type(self).__name__}: {name} must be {'>' if above else '>='} {low}, got {value}")
-        return value
-
-    def _count(self, name: str, value, low: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{type(self).__name__}: {name} must be a whole number, got {value!r}")
-        return self._number(name, value, low)
-
     def _dense(self, p: Tensor):
         """The gradient's array; a row-sparse one is refused."""
         g: Any = p.grad
@@ -83,15 +79,6 @@ class Transform:
             name, what = type(self).__name__, f"as that of a parameter {describe(p.array)}"
             raise RuntimeError(f"{name}: expected ordinary gradients, got a row-sparse one {what}; use sparse=False")
         return g.array
-
-    def _all_of(self, optimizer) -> list[Tensor]:
-        """All parameters in the order of their numbers; a transform that remembers them belongs to one optimizer."""
-        if self._owner is None or self._owner() is None:
-            self._owner = weakref.ref(optimizer)
-        elif self._owner() is not optimizer:
-            name = type(self).__name__
-            raise RuntimeError(f"{name}: it remembers the gradients of another optimizer; give each its own {name}")
-        return list(dict.fromkeys(p for group in optimizer.param_groups for p in group["params"]))
 
 
 def _values(p: Tensor):
@@ -144,7 +131,9 @@ class ClipNorm(Transform):
     """
 
     def __init__(self, max_norm: float, norm_type: float = 2.0) -> None:
-        self.max_norm, self.norm_type = self._number("max_norm", max_norm, 0), float(norm_type)
+        # math.inf: to see the norm only
+        self.max_norm = math.inf if max_norm == math.inf else number("ClipNorm", "max_norm", max_norm, 0)
+        self.norm_type = float(norm_type)
         self.norm: Tensor | None = None
 
     def apply(self, params: list[Tensor], optimizer) -> bool:
@@ -170,7 +159,7 @@ class ClipValue(Transform):
     """
 
     def __init__(self, value: float) -> None:
-        self.value = self._number("value", value, 0)
+        self.value = number("ClipValue", "value", value, 0)
 
     def apply(self, params: list[Tensor], optimizer) -> bool:
         """Limit the elements."""
@@ -186,7 +175,7 @@ class ClipValue(Transform):
 # --------------------------------------------------------------------------------------------------------- penalties
 class _Penalty(Transform):
     def __init__(self, penalty: float) -> None:
-        self.penalty = self._number("penalty", penalty, 0)
+        self.penalty = number(type(self).__name__, "penalty", penalty, 0)
 
     def slope(self, x):
         """The derivative of the penalty by the parameter x (an array), but for its factor."""
@@ -246,7 +235,7 @@ class Noise(Transform):
     """
 
     def __init__(self, eta: float, gamma: float = 0.55, generator: Generator | None = None) -> None:
-        self.eta, self.gamma = self._number("eta", eta, 0), self._number("gamma", gamma, 0)
+        self.eta, self.gamma = number("Noise", "eta", eta, 0), number("Noise", "gamma", gamma, 0)
         if generator is not None and not isinstance(generator, Generator):
             raise TypeError(f"Noise: generator must be a minidl.Generator, got {type(generator).__name__}")
         self.generator, self.steps = generator, 0
@@ -270,9 +259,13 @@ class Noise(Transform):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from such a state."""
         super().load_state_dict(state)
-        self.steps = int(state["steps"])
         if self.generator is not None:
             self.generator.set_state(state["generator"])
+
+    def _checked(self, where: str, state: dict[str, Any]) -> dict[str, Any]:
+        if self.generator is not None:
+            Generator(0).set_state(state["generator"])  # raises if it is none
+        return {"steps": whole(where, "steps", state["steps"], 0)}
 
 
 class Centralise(Transform):
@@ -313,29 +306,59 @@ class _Gathering(Transform):
         raise NotImplementedError
 
     def __init__(self, k: int, least: int) -> None:
-        self.k = self.every = self._count("k", k, least)
-        self._kept: dict[int, tuple[Tensor, ...]] = {}
+        self.k = self.every = whole(type(self).__name__, "k", k, least)
+        # by parameter, for others may come before it; by number as long as no optimizer is known
+        self._kept: dict[Any, tuple[Tensor, ...]] = {}
+
+    _owner: weakref.ref | None = None
+
+    def attach(self, optimizer) -> None:
+        """Get to know the optimizer, of which there can be only one at a time."""
+        owner = None if self._owner is None else self._owner()
+        if owner is optimizer:
+            return
+        if owner is not None:
+            name = type(self).__name__
+            raise RuntimeError(f"{name}: it remembers the gradients of another optimizer; give each its own {name}")
+        everyone, name = _everyone(optimizer), type(self).__name__
+        if self._owner is None:
+            self._kept = self._of(f"{name}: its state", self._kept, everyone)
+        elif not self._kept.keys() <= set(everyone):
+            raise RuntimeError(f"{name}: it remembers the gradients of an optimizer that is gone; make a new {name}")
+        self._owner = weakref.ref(optimizer)
+
+    def _of(self, where: str, kept: dict[Any, tuple[Tensor, ...]], everyone: list[Tensor]) -> dict:
+        """What was kept by the number of a parameter, by the parameter, and like it."""
+        found = {}
+        for i, values in kept.items():
+            if i >= len(everyone):
+                raise ValueError(f"{where} has parameter {i}, the optimizer has {len(everyone)}")
+            p = everyone[i]
+            try:
+                found[p] = tuple([wrap(self._beside(p, *pair)) for pair in zip(self.parts, values, strict=True)])
+            except ValueError as error:
+                raise ValueError(f"{where} does not fit parameter {i}, {describe(p.array)}: {error}") from error
+        return found
 
     def apply(self, params: list[Tensor], optimizer) -> bool:
         """Take the gradients away; at the k-th call give back what came of them."""
-        everyone = self._all_of(optimizer)
-        if self._kept and max(self._kept) >= len(everyone):
-            name = type(self).__name__
-            raise RuntimeError(f"{name}: its state has parameter {max(self._kept)}, the optimizer has {len(everyone)}")
+        self.attach(optimizer)
+        everyone = _everyone(optimizer)
         arrays = [None if p.grad is None else self._dense(p) for p in everyone]
-        for i, (p, g) in enumerate(zip(everyone, arrays, strict=True)):
-            kept = self._kept.get(i)
+        for p, g in zip(everyone, arrays, strict=True):
+            kept = self._kept.get(p)
             if kept is None and g is None:
                 continue
             if kept is not None:
                 kept = tuple([self._beside(p, part, t) for part, t in zip(self.parts, kept, strict=True)])
-            self._kept[i] = tuple([wrap(backend_of(p.array).asarray(a)) for a in self._take(p, kept, g)])
+            self._kept[p] = tuple([wrap(backend_of(p.array).asarray(a)) for a in self._take(p, kept, g)])
             p.grad = None
         self.count += 1
         if self.count < self.k:
             return False
-        for i, kept in self._kept.items():
-            _set(everyone[i], self._give(everyone[i], tuple([t.array for t in kept])))
+        for p in everyone:
+            if p in self._kept:
+                _set(p, self._give(p, tuple([t.array for t in self._kept[p]])))
         self.count, self._kept = 0, {}
         return True
 
@@ -346,22 +369,46 @@ class _Gathering(Transform):
         same = a.__class__ is x.__class__ and (a.shape, a.dtype) == (x.shape, x.dtype)
         return a if same and B.device_of(a) == B.device_of(x) else fitted(self, part, t, x.shape, x.dtype, x)
 
+    def _numbered(self) -> dict[int, tuple[Tensor, ...]]:
+        """What is kept, by the number of its parameter."""
+        if self._owner is None:
+            return self._kept
+        owner = self._owner()
+        if owner is None:
+            if self._kept:
+                raise RuntimeError(f"{type(self).__name__}: the optimizer whose gradients it remembers is gone")
+            return {}
+        return {i: self._kept[p] for i, p in enumerate(_everyone(owner)) if p in self._kept}
+
     def state_dict(self) -> dict[str, Any]:
         """What was collected so far."""
-        found = {}
-        for j, part in enumerate(self.parts):
-            found[part] = {i: wrap(backend_of(t[j].array).copy(t[j].array)) for i, t in self._kept.items()}
+        kept = self._numbered()
+        found = {part: {i: _copy(t[j]) for i, t in kept.items()} for j, part in enumerate(self.parts)}
         return {"count": self.count, **found}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from such a state, also in the middle of a step."""
-        super().load_state_dict(state)
-        columns = [{int(i): t for i, t in state[part].items()} for part in self.parts]
-        count, name = int(state["count"]), type(self).__name__
-        if not 0 <= count < self.k or any(set(c) != set(columns[0]) for c in columns) or (not count and columns[0]):
-            raise ValueError(f"{name}.load_state_dict: {count} gradients of {sorted(columns[0])} do not fit k={self.k}")
-        copies = [{i: wrap(backend_of(t.array).copy(t.array)) for i, t in column.items()} for column in columns]
-        self.count, self._kept = count, {i: tuple([column[i] for column in copies]) for i in columns[0]}
+    def _checked(self, where: str, state: dict[str, Any]) -> dict[str, Any]:
+        count = whole(where, "count", state["count"], 0)
+        columns = [{int(i): _copy(t) for i, t in state[part].items()} for part in self.parts]
+        numbers = sorted(columns[0])
+        if count >= self.k or any(sorted(c) != numbers for c in columns) or (numbers and (numbers[0] < 0 or not count)):
+            raise ValueError(f"{where}: {count} gradients of {numbers} do not fit k={self.k}")
+        kept = {i: tuple([column[i] for column in columns]) for i in numbers}
+        owner = None if self._owner is None else self._owner()
+        if owner is None:
+            return {"count": count, "_kept": kept, "_owner": None}
+        return {"count": count, "_kept": self._of(f"{where}: the state", kept, _everyone(owner))}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": self._numbered(), "_owner": None}  # a copy may go to another optimizer
+
+
+def _everyone(optimizer) -> list[Tensor]:
+    """All parameters in the order of their numbers."""
+    return list(dict.fromkeys(p for group in optimizer.param_groups for p in group["params"]))
+
+
+def _copy(t: Tensor) -> Tensor:
+    return wrap(backend_of(t.array).copy(t.array))
 
 
 class Accumulate(_Gathering):
@@ -441,9 +488,9 @@ class VarianceReduction(_Gathering):
 
     def __init__(self, k: int, shrink: bool = False, batch_size: int = 1, average: float = 0.0) -> None:
         super().__init__(k, 2)
-        self.shrink, self.batch_size = bool(shrink), self._count("batch_size", batch_size, 1)
-        self.average = self._number("average", average, 0)
-        if average >= 1:
+        self.shrink, self.batch_size = bool(shrink), whole("VarianceReduction", "batch_size", batch_size)
+        self.average = number("VarianceReduction", "average", average, 0)
+        if self.average >= 1:
             raise ValueError(f"VarianceReduction: average must be < 1, got {average}")
         self._totals: Tensor | None = None  # the moving averages of tr(S) and |m|^2 - tr(S) / k
         self._found: list[tuple] = []  # both of each parameter, in the step being made
@@ -472,10 +519,13 @@ class VarianceReduction(_Gathering):
         """What was collected so far, and the averages of tr(S) and |G|^2."""
         return {**super().state_dict(), "totals": [] if self._totals is None else self._totals.tolist()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from such a state, also in the middle of a step."""
-        super().load_state_dict(state)
-        self._totals = wrap(get_backend("cpu").asarray(state["totals"])) if state["totals"] else None
+    def _checked(self, where: str, state: dict[str, Any]) -> dict[str, Any]:
+        new, totals = super()._checked(where, state), list(state["totals"])
+        if len(totals) not in (0, 2):
+            raise ValueError(f"{where}: expected two totals or none, got {len(totals)}")
+        # what was found may have been infinite
+        numbers = [float(x) for x in totals]
+        return {**new, "_totals": wrap(get_backend("cpu").asarray(numbers)) if numbers else None}
 
     def _take(self, p: Tensor, kept: tuple | None, g) -> tuple:
         B, n = backend_of(p.array), self.count + 1
@@ -517,7 +567,7 @@ class SkipNonFinite(Transform):
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        self.limit = None if limit is None else self._count("limit", limit, 1)
+        self.limit = None if limit is None else whole("SkipNonFinite", "limit", limit)
         self.skipped = self.in_a_row = 0
 
     def apply(self, params: list[Tensor], optimizer) -> bool:
@@ -546,7 +596,5 @@ class SkipNonFinite(Transform):
         """The counts."""
         return {"skipped": self.skipped, "in_a_row": self.in_a_row}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from such a state."""
-        super().load_state_dict(state)
-        self.skipped, self.in_a_row = int(state["skipped"]), int(state["in_a_row"])
+    def _checked(self, where: str, state: dict[str, Any]) -> dict[str, Any]:
+        return {name: whole(where, name, state[name], 0) for name in ("skipped", "in_a_row")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ class Wrapper(Optimizer):
 
     Its `param_groups` are the very groups of the optimizers within, one after the other, so that schedulers and edits
     by hand reach them; a parameter may be in several. Hooks and transforms of the wrapper act around its own step,
-    those of the optimizers within around theirs.
+    those of the optimizers within around theirs. A wrapper of schedule-free rules has their `train()` and `eval()`.
 
     `state_dict()` is plain nested data: "inner" has the state of each optimizer, beside it stand the wrapper's own
     numbers, and "state" has the wrapper's own arrays; hyperparameters are loaded from "inner". `load_state_dict` takes
@@ -73,6 +74,35 @@ class Wrapper(Optimizer):
         with enable_grad():
             return closure(), ()
 
+    def stepped(self, rule: Optimizer, *arguments) -> tuple[Any, bool]:
+        """The result of a step of a rule within, and whether it was made: a transform of its own may leave it out."""
+        before, rule._stepped = rule._stepped, False
+        try:
+            return rule.step(*arguments), rule._stepped
+        finally:
+            rule._stepped = rule._stepped or before
+
+    @property
+    def eval(self) -> Callable[[], None]:
+        """Put what is to be used into the parameters; only where a rule within has an eval()."""
+        return self._mode("eval")
+
+    @property
+    def train(self) -> Callable[[], None]:
+        """Put back where gradients are taken; only where a rule within has a train()."""
+        return self._mode("train")
+
+    def _mode(self, name: str) -> Callable[[], None]:
+        if not any(hasattr(rule, name) for rule in self.optimizers):
+            raise AttributeError(f"{type(self).__name__}: no rule within has {name}()")
+        return functools.partial(self._turn, name)
+
+    def _turn(self, name: str) -> None:
+        """Call train() or eval() of the rules that have it."""
+        for rule in self.optimizers:
+            if hasattr(rule, name):
+                getattr(rule, name)()
+
     @property
     def needs_closure(self) -> bool:  # type: ignore[override]
         """Whether a rule within cannot step without a closure."""
@@ -101,7 +131,7 @@ class Wrapper(Optimizer):
                 without_last_group(rule)
             raise
 
-    def follow(self, group: int | None = None, **schedules: Callable[[int], float]) -> Self:
+    def follow(self, group: int | None = None, **schedules: Any) -> Self:
         """Let hyperparameters follow schedules, in one group or in all; each rule counts its own steps."""
         groups = self.param_groups
         chosen = groups if group is None else [groups[group]]

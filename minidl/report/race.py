@@ -8,32 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend.random import Generator
-from ..optim import (
-    ASGD,
-    LAMB,
-    LBFGS,
-    SGD,
-    SWATS,
-    AdaBound,
-    Adadelta,
-    Adafactor,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Lion,
-    Lookahead,
-    NAdam,
-    Optimizer,
-    RAdam,
-    RMSprop,
-    Rprop,
-)
+from ..optim import Optimizer, names
 from ..optim.transforms import Noise
 from ..tensor import Parameter
 
@@ -74,7 +55,10 @@ FUNCTIONS = {
     ),
     "himmelblau": Function(
         "(x^2 + y - 11)^2 + (x + y^2 - 7)^2", lambda x, y: (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2, (0.2, -2.5),
-        ((3.0, 2.0), (-2.805118, 3.131313), (-3.77931, -3.283186), (3.584428, -1.848127)),
+        (
+            (3.0, 2.0), (-2.805118086952745, 3.131312518250573), (-3.779310253377747, -3.2831859912861696),
+            (3.5844283403304917, -1.8481265269644036),
+        ),
         (-6.0, 6.0, -6.0, 6.0), "four minima, all as deep; which one is found is chance",
     ),
     "saddle": Function(
@@ -89,30 +73,16 @@ FUNCTIONS = {
 
 
 # ------------------------------------------------------------------------------------------------------------- rules
-RULES: dict[str, Callable[[list, float], Optimizer]] = {
-    "sgd": lambda ps, lr: SGD(ps, lr=lr),
-    "momentum": lambda ps, lr: SGD(ps, lr=lr, momentum=0.9),
-    "nesterov": lambda ps, lr: SGD(ps, lr=lr, momentum=0.9, nesterov=True),
-    "adagrad": lambda ps, lr: Adagrad(ps, lr=lr),
-    "rmsprop": lambda ps, lr: RMSprop(ps, lr=lr),
-    "adadelta": lambda ps, lr: Adadelta(ps, lr=lr),
-    "adam": lambda ps, lr: Adam(ps, lr=lr),
-    "amsgrad": lambda ps, lr: Adam(ps, lr=lr, amsgrad=True),
-    "adamw": lambda ps, lr: AdamW(ps, lr=lr, weight_decay=1e-3),  # or it is drawn to 0 rather than to a minimum
-    "nadam": lambda ps, lr: NAdam(ps, lr=lr),
-    "radam": lambda ps, lr: RAdam(ps, lr=lr),
-    "adamax": lambda ps, lr: Adamax(ps, lr=lr),
-    "adabound": lambda ps, lr: AdaBound(ps, lr=lr),
-    "adafactor": lambda ps, lr: Adafactor(ps, lr=lr),
-    "lion": lambda ps, lr: Lion(ps, lr=lr),
-    "lamb": lambda ps, lr: LAMB(ps, lr=lr),
-    "rprop": lambda ps, lr: Rprop(ps, lr=lr),
-    "asgd": lambda ps, lr: ASGD(ps, lr=lr),
-    "swats": lambda ps, lr: SWATS(ps, lr=lr),
-    "lookahead": lambda ps, lr: Lookahead(SGD(ps, lr=lr, momentum=0.9)),
-    "lbfgs": lambda ps, lr: LBFGS(ps, lr=lr, max_iter=1, max_eval=25, line_search_fn="strong_wolfe"),
+_OWN: dict[str, dict[str, Any]] = {
+    "adamw": {"weight_decay": 1e-3},  # or it is drawn to 0 rather than to a minimum
+    "lbfgs": {"max_iter": 1, "max_eval": 25, "line_search_fn": "strong_wolfe"},  # a step is one of its iterations
 }
-USUAL = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "lbfgs")
+_OTHERS = ("muon", "switch")  # the one needs matrices, the other epochs
+RULES: dict[str, Callable[..., Optimizer]] = {
+    name: partial(make, **_OWN.get(name, {})) for name, make in names.RULES.items() if name not in _OTHERS
+}
+SEARCHING = ("lbfgs",)  # rules that search along a line: their rate is only where the search begins
+USUAL = ("descent", "sgd", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "lbfgs")
 
 
 class Settings(NamedTuple):
@@ -135,7 +105,7 @@ class Run:
     factor: float  # of the rate that suits the rule best
     path: np.ndarray
     losses: np.ndarray
-    gradients: int  # how often the gradient was computed
+    gradients: int  # how often the gradient was computed until it arrived, or in all
     arrived: int | None  # the number of steps after which the loss is at most the tolerance, and stays so
     left: bool  # whether it was ever outside the frame
     distance: float  # of the last point from the nearest minimum
@@ -150,6 +120,21 @@ class Run:
     def label(self) -> str:
         """What legends call it: "adam", "adam x10"."""
         return self.rule if self.factor == 1 else f"{self.rule} x{self.factor:g}"
+
+    @property
+    def rate_told(self) -> str:
+        """What is said of the rate: nothing that invites copying where a search decides."""
+        return "line search" if self.rule in SEARCHING else f"{self.rate:.3g}"
+
+
+def standings(runs: Sequence[Run]) -> list[Run]:
+    """The runs, the best first: who arrived earlier, then who ended lower."""
+
+    def key(run: Run) -> tuple[float, float]:
+        end = float(run.losses[-1])
+        return math.inf if run.arrived is None else run.arrived, math.inf if run.diverged or math.isnan(end) else end
+
+    return sorted(runs, key=key)
 
 
 def race(
@@ -185,7 +170,7 @@ def run(settings: Settings, rule: str, rate: float, factor: float = 1.0, must: i
     """
     s, f, gradients = settings, settings.function.f, 0
     w = Parameter(np.array(s.start, dtype=np.float64))
-    optimizer = RULES[rule]([w], rate)
+    optimizer = RULES[rule]([w], lr=rate)
     if s.noise:
         optimizer.transform(Noise(s.noise**2, gamma=0.0, generator=Generator(s.seed)))
 
@@ -197,12 +182,13 @@ def run(settings: Settings, rule: str, rate: float, factor: float = 1.0, must: i
         loss.backward()
         return loss
 
-    path = [s.start]
+    path, spent = [s.start], [0]
     with np.errstate(all="ignore"):  # what diverges may overflow
         for t in range(1, s.steps + 1):
             optimizer.step(closure)
-            path.append(tuple(w.array.tolist()))
-            if not np.abs(w.array).max() <= _FAR or (t == must and not f(*path[-1]) <= s.tolerance):
+            path.append(_place(optimizer, w))
+            spent.append(gradients)
+            if not np.abs(path[-1]).max() <= _FAR or (t == must and not f(*path[-1]) <= s.tolerance):
                 break
             if must is not None and not _within(s, *path[-1]):
                 break
@@ -213,7 +199,20 @@ def run(settings: Settings, rule: str, rate: float, factor: float = 1.0, must: i
     arrived = (int(above[-1]) + 1 if above.size else 0) if below[-1] else None
     left = not _within(s, *points.T).all()
     away = min(math.dist(points[-1], m) if np.isfinite(points[-1]).all() else math.inf for m in s.function.minima)
-    return Run(rule, rate, factor, points, losses, gradients, arrived, left, away, _note(s, points, losses))
+    note = _note(s, points, losses)
+    return Run(rule, rate, factor, points, losses, spent[-1 if arrived is None else arrived], arrived, left, away, note)
+
+
+def _place(optimizer: Any, w: Parameter) -> tuple[float, float]:
+    """Where a rule is: of schedule-free ones the point that is for use."""
+    if not hasattr(optimizer, "eval"):
+        return tuple(w.array.tolist())
+    training = w.array.copy()
+    optimizer.eval()
+    place = tuple(w.array.tolist())
+    optimizer.train()
+    w.write(training)  # to the last bit
+    return place
 
 
 def frame_of(settings: Settings) -> tuple[float, float, float, float]:
@@ -240,11 +239,12 @@ def _note(settings: Settings, path: np.ndarray, losses: np.ndarray) -> str:
     """What became of a run, in a few words."""
     x0, x1, y0, y1 = frame_of(settings)
     last, size = path[-1], math.hypot(x1 - x0, y1 - y0)
-    inside = np.flatnonzero(_within(settings, *path.T))  # the start is
+    within = _within(settings, *path.T)
     if not np.abs(last).max() <= _FAR:
         return f"diverged at step {len(path) - 1}"
-    if inside[-1] < len(path) - 1:
-        return f"left the frame at step {int(inside[-1]) + 1}"
+    if not within[-1]:
+        first = int(np.argmin(within))  # the start is within
+        return f"in and out from step {first}" if within[first:].any() else f"left the frame at step {first}"
     nearest = min(settings.function.minima, key=lambda m: math.dist(last, m))
     here, place = (f"({round(x, 2):g}, {round(y, 2):g})" for x, y in (nearest, last))
     if losses[-1] <= settings.tolerance:
@@ -258,4 +258,14 @@ def _note(settings: Settings, path: np.ndarray, losses: np.ndarray) -> str:
         return "still moving"
     if wandered > 2e-2 * size:
         return f"jumps to and fro near {here}" if math.dist(last, nearest) < 0.1 * size else "jumps to and fro"
-    return f"stuck at {place}" if moved < 1e-4 * size else "still creeping"
+    # who is merely slow has a slope to go down; at a saddle or another minimum there is none
+    flat = _slope(settings.function, last) * size <= 1e-2 * losses[-1]
+    return f"stuck at {place}" if flat and moved < 1e-4 * size else "still creeping"
+
+
+def _slope(function: Function, point: np.ndarray) -> float:
+    """The length of the gradient at a point."""
+    w = Parameter(np.array(point, dtype=np.float64))
+    function.f(w[0], w[1]).backward()
+    assert w.grad is not None
+    return math.hypot(*w.grad.array.tolist())

@@ -14,6 +14,8 @@ from tqdm import tqdm
 from ..data import DataLoader
 from ..modes import no_grad
 from ..nn import Module
+from ..optim.switch import Switch
+from ..optim.wrapper import Wrapper
 from ..tensor import Tensor
 from .metrics import Totals
 
@@ -213,16 +215,25 @@ def _closed_step(
 
 def _compare_lengths(optimizer: Any, steps: int) -> None:
     """Warn where a schedule ends before or after the run."""
-    updates = steps // math.prod([getattr(t, "every", 1) for t in getattr(optimizer, "transforms", ())])
-    lengths = {
-        (slot, schedule.steps)
-        for schedules in getattr(optimizer, "schedules", [])
-        for slot, schedule in schedules.items()
-        if getattr(schedule, "steps", None) not in (None, updates)
-    }
-    for slot, length in sorted(lengths):
+    for slot, length, updates in sorted(set(_misfits(optimizer, steps))):
         what = f"fit: the schedule of {slot} is {length:,} steps long and the run {updates:,}"
         warnings.warn(what, UserWarning, stacklevel=3)
+
+
+def _misfits(optimizer: Any, steps: int) -> Iterator[tuple[str, int, int]]:
+    """Hyperparameter, where its schedule ends, and how many updates its optimizer makes in so many steps."""
+    updates = steps // math.prod([getattr(t, "every", 1) for t in getattr(optimizer, "transforms", ())])
+    if isinstance(optimizer, Switch):  # nobody knows how many steps a rule of it will make
+        return
+    if isinstance(optimizer, Wrapper):
+        for rule in optimizer.optimizers:
+            yield from _misfits(rule, updates)
+        return
+    for schedules in getattr(optimizer, "schedules", []):
+        for slot, schedule in schedules.items():
+            length = getattr(schedule, "ends", None)
+            if length not in (None, updates):
+                yield slot, length, updates
 
 
 def _read(position: Position) -> None:

@@ -11,7 +11,7 @@ from ..backend import default_device, device
 from ..nn import Module
 from ..optim import schedules
 from .models import CNN, MLP, LeNet5, ResNet8, RowLSTM
-from .rules import RULES
+from .rules import RULES, Rule
 from .sets import DATASETS
 
 MODELS: dict[str, Callable[..., Module]] = {
@@ -59,6 +59,8 @@ class Options:
     momentum: float | None = None
     weight_decay: float | None = None
     schedule: str | None = None
+    schedule_options: dict[str, Any] | None = None
+    cycle_momentum: bool = False
     warmup: float | None = None
     minutes: float | None = None
     replay: str | None = None
@@ -82,8 +84,9 @@ class Options:
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), low)
         _whole("seed", self.seed, 0, bits=64)  # the key of the random streams has no more
-        if not isinstance(self.augment, bool):
-            raise ValueError(f"augment: expected True or False, got {self.augment!r}")
+        for name in ("augment", "cycle_momentum"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}")
         if self.lr is not None:
             _number("lr", self.lr, 0.0)
         for name in ("momentum", "weight_decay"):
@@ -103,6 +106,10 @@ class Options:
             raise ValueError("schedule: rprop uses its rate only to begin with, so that it can follow none")
         if self._schedule() == "plateau" and self.warmup is not None:
             raise ValueError("warmup: the schedule plateau, which goes by the test loss, has none")
+        if self.schedule_options is not None:
+            self._check_schedule_options(self.schedule_options)
+        if self.cycle_momentum:
+            self._check_cycle()
         if self.minutes is not None or self.replay is not None:
             self._check_timed("minutes" if self.replay is None else "replay")
         if self.device is not None:
@@ -110,6 +117,30 @@ class Options:
         for name in ("out", "data_dir", "replay"):
             if getattr(self, name) == "":  # as a path it would be the current folder
                 raise ValueError(f"{name}: expected the name of a folder, got ''")
+
+    def _check_schedule_options(self, given: object) -> None:
+        """Raise unless the schedule takes these options; those that do not fit the length of the run are seen later."""
+        if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
+            raise ValueError(f"schedule_options: expected a dict of names and values, got {given!r}")
+        if self._schedule() == "plateau":
+            raise ValueError("schedule 'plateau' has no options")
+        try:
+            schedule = schedules.build(self._schedule(), PLAN, **given)
+            lowest = min(schedule(step) for step in range(0, PLAN, 100))
+        except (TypeError, OverflowError) as error:
+            raise ValueError(str(error)) from error
+        if not lowest >= 0:
+            raise ValueError(f"schedule_options: the rate would become {lowest:g} times the highest")
+
+    def _check_cycle(self) -> None:
+        """Raise unless the momentum can follow a cycle."""
+        if self._schedule() != "one-cycle":
+            raise ValueError(f"cycle_momentum: is for the schedule one-cycle, not {self._schedule()}")
+        if not cycles(RULES[self._optimizer()]):
+            able = ", ".join(name for name, rule in RULES.items() if cycles(rule))
+            raise ValueError(f"cycle_momentum: the optimizer {self._optimizer()} cannot; these can: {able}")
+        if self.momentum is not None:
+            raise ValueError("momentum: cannot be given together with cycle_momentum, which decides what it is")
 
     def _check_timed(self, by: str) -> None:
         """Raise where something else would decide how long the run is, or how far it is."""
@@ -140,7 +171,7 @@ class Options:
             "schedule": schedule,
             "warmup": WARMUP[self.model] if rising else None,
             "lr": rule.rate(self.model),
-            "momentum": rule.settings.get("momentum"),
+            "momentum": None if self.cycle_momentum else rule.usual("momentum"),
             "weight_decay": WEIGHT_DECAY.get(optimizer, {}).get(self.model, 0.0) if rule.has("weight_decay") else None,
             "epochs": EPOCHS[self.dataset] if self.minutes is None and self.replay is None else None,
             "batch_size": BATCH_SIZE[self.dataset],
@@ -152,8 +183,27 @@ class Options:
     def planned(self, steps: int) -> schedules.Schedule:
         """The factor of the rate over a run of so many steps, for options that are resolved."""
         assert self.schedule is not None, "resolved() chose it"
-        warmup = self.warmup or 0
-        first = int(warmup) if warmup >= 1 else max(1, int(warmup * steps)) if warmup else 0
         if self.schedule == "plateau":  # what lowers the rate is the test loss
             return schedules.constant()
-        return schedules.build(self.schedule, steps, warmup=first)
+        return schedules.build(self.schedule, steps, warmup=self._first(steps), **self.schedule_options or {})
+
+    def planned_momentum(self, steps: int) -> schedules.Schedule | None:
+        """The momentum over such a run, where it follows the cycle of the rate."""
+        if not self.cycle_momentum:
+            return None
+        like: dict[str, Any] = {
+            name: v for name, v in (self.schedule_options or {}).items() if name in ("anneal", "three_phase")
+        }
+        if first := self._first(steps):
+            like["warmup"] = first / steps
+        return schedules.one_cycle_momentum(steps, **like)
+
+    def _first(self, steps: int) -> int:
+        """How many steps of a run are the warmup that was asked for."""
+        warmup = self.warmup or 0
+        return int(warmup) if warmup >= 1 else max(1, int(warmup * steps)) if warmup else 0
+
+
+def cycles(rule: Rule) -> bool:
+    """Whether a rule has a momentum, or betas, that may change during the run."""
+    return rule.cycles and (rule.has("momentum") or rule.has("betas"))

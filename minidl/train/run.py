@@ -20,7 +20,7 @@ from ..backend import default_device, device, get_backend
 from ..backend.random import manual_seed
 from ..data import DataLoader
 from ..nn import CrossEntropyLoss, Module
-from ..optim import lr_scheduler
+from ..optim import Switch, lr_scheduler
 from ..optim.schedules import Schedule, TimeBudget, replay
 from .budget import read_fractions, write_fractions
 from .checkpoint import save_checkpoint
@@ -68,7 +68,7 @@ def execute(
         fractions = None if options.replay is None else read_fractions(options.replay)
         data = load_data(options)
         train = DataLoader(data.train, batch_size=options.batch_size, shuffle=True)
-        schedule, until = _schedule(options, len(train), fractions)
+        schedule, momentum, until = _schedules(options, len(train), fractions)
         manual_seed(options.seed)
         model = MODELS[options.model](data.shape, len(data.classes))
         folder = RunFolder.create(options.out, f"{options.dataset}-{options.model}")
@@ -78,6 +78,7 @@ def execute(
     optimizer = RULES[options.optimizer].make(
         model,
         options.lr if options.schedule == "plateau" else options.lr * schedule,
+        momentum,
         momentum=options.momentum,
         weight_decay=options.weight_decay,
     )
@@ -97,6 +98,8 @@ def execute(
             ):  # fmt: skip
                 if plateau is not None:
                     plateau.step(record.test_loss)
+                if isinstance(optimizer, Switch):
+                    optimizer.report(record.train_loss)
                 if isinstance(schedule, TimeBudget):
                     write_fractions(folder.path, schedule.fractions)
                 save_checkpoint(folder.path, model, optimizer, train, position)
@@ -127,18 +130,35 @@ def execute(
     return Outcome(folder.path, last, stopped, time.perf_counter() - started)
 
 
-def _schedule(
+def _schedules(
     options: Options, length: int, fractions: Sequence[float] | None
-) -> tuple[Schedule, Callable[[], bool] | None]:
-    """The factor of the rate, for epochs of so many steps; and, where no number of epochs is given, when to end."""
-    if options.minutes is not None:
-        budget = TimeBudget(60 * options.minutes, options.planned(PLAN))
-        return budget, lambda: budget.finished
+) -> tuple[Schedule, Callable[[int], float] | None, Callable[[], bool] | None]:
+    """For epochs of so many steps the factor of the rate, the momentum if it follows a schedule, and when to end.
+
+    The last only where no number of epochs is given.
+    """
+    if options.minutes is None and fractions is None:
+        assert options.epochs is not None, "resolved() chose it"
+        steps = options.epochs * length
+        return options.planned(steps), options.planned_momentum(steps), None
+    rate, momentum = options.planned(PLAN), options.planned_momentum(PLAN)
     if fractions is not None:
         left = iter(range(len(fractions) - 1, -1, -1))
-        return replay(options.planned(PLAN), fractions), lambda: next(left, 0) == 0
-    assert options.epochs is not None, "resolved() chose it"
-    return options.planned(options.epochs * length), None
+        followed = None if momentum is None else replay(momentum, fractions)
+        return replay(rate, fractions), followed, lambda: next(left, 0) == 0
+    assert options.minutes is not None, "there are no fractions"
+    budget = TimeBudget(60 * options.minutes, rate)
+    return budget, None if momentum is None else _beside(budget, momentum), lambda: budget.finished
+
+
+def _beside(budget: TimeBudget, schedule: Schedule) -> Callable[[int], float]:
+    """A schedule stretched over the same time, by the same looks at the clock."""
+
+    def value(step: int) -> float:
+        budget(step)  # looks at the clock, unless that was done for this step
+        return replay(schedule, budget.fractions[step : step + 1])(0)
+
+    return value
 
 
 def _parameters(model: Module) -> int:

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from ..checks import whole
 from ..optimizer import Optimizer, _plain
-from ..schedules.schedule import whole
 from .plateau import ReduceLROnPlateau
 from .scheduler import LRScheduler
 
@@ -31,6 +31,8 @@ class SequentialLR(LRScheduler):
     [0.5, 0.75, 1.0, 0.5, 0.25]
     """
 
+    _anew = True
+
     def __init__(
         self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1
     ) -> None:
@@ -42,7 +44,7 @@ class SequentialLR(LRScheduler):
         marks = [whole("SequentialLR", f"milestones[{i}]", m, 0) for i, m in enumerate(milestones)]
         if marks != sorted(marks):
             raise ValueError(f"SequentialLR: milestones must be in order, got {marks}")
-        self._schedulers, self._milestones = schedulers, milestones
+        self._schedulers, self._milestones = schedulers, marks
         for part in schedulers:
             part._detach()
         self._begin(optimizer, last_epoch)
@@ -75,10 +77,22 @@ class SequentialLR(LRScheduler):
         super()._write()
         self._part(self.last_epoch)[0]._last_lr = list(self._last_lr)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for part in self._schedulers:
-            part._detach()
+    @property
+    def _grows(self) -> bool:  # type: ignore[override]
+        return all(part._grows for part in self._schedulers)
+
+    def _extend(self) -> None:
+        if self._has_grown():
+            for part in self._schedulers:
+                part._extend()
+            super()._extend()
+
+    def _current(self) -> list:
+        return self._find(self.last_epoch)
+
+    def _check(self, state_dict: dict[str, Any]) -> None:
+        super()._check(state_dict)
+        check_parts(self, state_dict)
 
     def state_dict(self) -> dict[str, Any]:
         """As the base class, with the states of the parts."""
@@ -102,6 +116,10 @@ class ChainedScheduler(LRScheduler):
         checked(self, schedulers, optimizer)
         self._schedulers, self.optimizer = schedulers, optimizer
         self.last_epoch = 0
+        self._extend()
+        for part in schedulers:  # one that began anew has to count the others
+            if part._shares and not part._counts:
+                part._write()
         self._last_lr = [_plain(group["lr"]) for group in self.optimizer.param_groups]
 
     @property
@@ -118,6 +136,7 @@ class ChainedScheduler(LRScheduler):
 
     def step(self) -> None:  # type: ignore[override]
         """Go on by one step."""
+        self._extend()
         self.last_epoch += 1
         for part in self._schedulers:
             part.step()
@@ -125,6 +144,22 @@ class ChainedScheduler(LRScheduler):
 
     def _attach(self) -> None:
         """Only the parts are attached."""
+
+    @property
+    def _counts(self) -> bool:
+        return True
+
+    def _rest(self) -> list[float]:
+        return []
+
+    @property
+    def _grows(self) -> bool:  # type: ignore[override]
+        return all(part._grows for part in self._schedulers)
+
+    def _extend(self) -> None:
+        if self._has_grown():
+            for part in self._schedulers:
+                part._extend()
 
     def _detach(self) -> None:
         for part in self._schedulers:
@@ -144,10 +179,15 @@ class ChainedScheduler(LRScheduler):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state, and set the rates that belong to it."""
+        self._check(state_dict)
         self._restore(state_dict)
         for part in self._schedulers:
             part._write()
         self._last_lr = [_plain(group["lr"]) for group in self.optimizer.param_groups]
+
+    def _check(self, state_dict: dict[str, Any]) -> None:
+        super()._check({"last_epoch": 0, **state_dict})  # PyTorch's before 2.4 has none
+        check_parts(self, state_dict)
 
     def _restore(self, state_dict: dict[str, Any]) -> None:
         restore_parts(self, state_dict)
@@ -169,12 +209,18 @@ def checked(owner: LRScheduler, schedulers: Sequence[LRScheduler], optimizer: Op
             raise ValueError(f"{name}: {what} belongs to another optimizer")
 
 
-def restore_parts(owner: LRScheduler, state_dict: dict[str, Any]) -> None:
-    """Take over the states of the parts."""
+def check_parts(owner: LRScheduler, state_dict: dict[str, Any]) -> None:
+    """Raise unless these are the states of its parts."""
     parts, states = owner._schedulers, state_dict["_schedulers"]  # type: ignore[attr-defined]
     if len(states) != len(parts):
         raise ValueError(
             f"{type(owner).__name__}.load_state_dict: the state has {len(states)} schedulers, expected {len(parts)}"
         )
     for part, state in zip(parts, states, strict=True):
+        part._check(state)
+
+
+def restore_parts(owner: LRScheduler, state_dict: dict[str, Any]) -> None:
+    """Take over the states of the parts."""
+    for part, state in zip(owner._schedulers, state_dict["_schedulers"], strict=True):  # type: ignore[attr-defined]
         part._restore(state)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import schedules
+from ..checks import number, whole
 from ..optimizer import Optimizer, _plain
 from ..schedules.curves import PATHS, along, one_cycle_points, period
-from ..schedules.schedule import choice, number, whole
+from ..schedules.schedule import choice
 from .factors import saved_function
 from .scheduler import ClosedForm
 
@@ -22,8 +23,8 @@ class CosineAnnealingLR(ClosedForm):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max, self.eta_min = whole("CosineAnnealingLR", "T_max", T_max), eta_min
-        number("CosineAnnealingLR", "eta_min", eta_min)
+        self.T_max = whole("CosineAnnealingLR", "T_max", T_max)
+        self.eta_min = number("CosineAnnealingLR", "eta_min", eta_min)
         super().__init__(optimizer, last_epoch)
 
     def _get_closed_form_lr(self) -> list:
@@ -38,15 +39,14 @@ class CosineAnnealingWarmRestarts(ClosedForm):
     `step(epoch + batch / batches)`.
     """
 
+    _anew = True
+
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        for name, value in (("T_0", T_0), ("T_mult", T_mult)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"CosineAnnealingWarmRestarts: {name} must be an int >= 1, got {value!r}")
-        if not isinstance(eta_min, (int, float)) or not math.isfinite(eta_min):
-            raise ValueError(f"CosineAnnealingWarmRestarts: eta_min must be a finite float or int, got {eta_min!r}")
-        self.T_0, self.T_i, self.T_mult, self.eta_min = T_0, T_0, T_mult, eta_min
+        where = "CosineAnnealingWarmRestarts"
+        self.T_0, self.T_mult = whole(where, "T_0", T_0), whole(where, "T_mult", T_mult)
+        self.T_i, self.eta_min = self.T_0, number(where, "eta_min", eta_min)
         self.T_cur: float = last_epoch
         super().__init__(optimizer, last_epoch)
 
@@ -56,8 +56,7 @@ class CosineAnnealingWarmRestarts(ClosedForm):
 
     def step(self, epoch: float | None = None) -> None:
         """Go on by one epoch, or to this epoch, which may be a fraction."""
-        self._step_count += 1
-        self._update_lr(epoch)  # type: ignore[arg-type]
+        self._counted_update(epoch)  # type: ignore[arg-type]
 
     def _move(self, epoch: float | None = None) -> None:
         if epoch is not None and not 0 <= epoch < math.inf:
@@ -71,6 +70,9 @@ class CosineAnnealingWarmRestarts(ClosedForm):
 
 class _Momentum(ClosedForm):
     """What CyclicLR and OneCycleLR do to the momentum, or to Adam's beta1."""
+
+    _anew = True
+    _grows = False
 
     cycle_momentum: bool
     use_beta1: bool
@@ -212,10 +214,7 @@ class OneCycleLR(_Momentum):
         lengths = {"total_steps": total_steps}
         if total_steps is None:
             lengths = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
-        for name, n in lengths.items():
-            if not isinstance(n, int) or n <= 0:
-                raise ValueError(f"OneCycleLR: {name} must be an int > 0, got {n!r}")
-        self.total_steps = math.prod([n for n in lengths.values() if n is not None])
+        self.total_steps = math.prod([whole("OneCycleLR", name, n) for name, n in lengths.items()])
         points = one_cycle_points("OneCycleLR", self.total_steps, pct_start, three_phase)
         down = ("max_lr", "base_momentum")
         rest = [("initial_lr", "max_momentum")] if three_phase else []

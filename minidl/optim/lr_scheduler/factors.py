@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import schedules
+from ..checks import is_number, number, whole
 from ..optimizer import Optimizer, _plain
-from ..schedules.schedule import number, whole
 from ..surroundings import get
 from .scheduler import ClosedForm
 
@@ -43,35 +43,38 @@ class ScheduleLR(ClosedForm):
                 current = _plain(get(group, name))
             except (KeyError, IndexError, TypeError, ValueError):
                 current = None
-            if not isinstance(current, (int, float)):
+            if not is_number(current):
                 known = ", ".join(sorted(key for key in group if key != "params"))
                 raise ValueError(f"ScheduleLR: group {i} has no number {name!r}; it has {known}")
         self.schedule, self.name = schedule, name
         super().__init__(optimizer, last_epoch)
 
+    def _value(self) -> float:
+        s = self.schedule
+        return s.keep(self.last_epoch) if isinstance(s, schedules.Schedule) else s(self.last_epoch)
+
     def _factors(self) -> list[float] | float:
-        return self.schedule(self.last_epoch) if self.name == "lr" else 1.0
+        return self._value() if self.name == "lr" else 1.0
 
     def _others(self) -> dict[str, list]:
-        if self.name == "lr":
-            return {}
-        return {self.name: [self.schedule(self.last_epoch)] * len(self.base_lrs)}
+        return {} if self.name == "lr" else {self.name: [self._value()] * len(self.base_lrs)}
 
     def state_dict(self) -> dict[str, Any]:
-        """As the base class; of the schedule its state, if it has one."""
-        state = super().state_dict()
-        schedule = state.pop("schedule")
-        return {**state, "schedule": schedule.state_dict() if hasattr(schedule, "state_dict") else None}
+        """As the base class; of the schedule its state, which is empty if it is pure."""
+        schedule = self.schedule
+        return {**super().state_dict(), "schedule": schedule.state_dict() if hasattr(schedule, "state_dict") else {}}
 
     def _restore(self, state_dict: dict[str, Any]) -> None:
-        if state_dict.get("schedule") is not None:
-            self.schedule.load_state_dict(state_dict["schedule"])  # type: ignore[attr-defined]
+        saved = state_dict.get("schedule") or {}
+        if saved or isinstance(self.schedule, schedules.Schedule):
+            self.schedule.load_state_dict(saved)  # type: ignore[attr-defined]
         super()._restore({key: value for key, value in state_dict.items() if key != "schedule"})
 
 
 class _Lambdas(ClosedForm):
     """One function for each group. Functions are not saved; of callable objects what is in their __dict__ is."""
 
+    _grows = False
     _products: list[schedules.Schedule] | None = None
 
     def __init__(
@@ -108,6 +111,8 @@ class LambdaLR(_Lambdas):
     When to use it: for a rule of your own.
     """
 
+    _anew = True
+
     def _factors(self) -> list[float] | float:
         return [f(self.last_epoch) for f in self.lr_lambdas]
 
@@ -125,8 +130,7 @@ class StepLR(ClosedForm):
     """Times gamma every step_size epochs. See `schedules.step`."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        schedules.step(step_size, gamma)  # checks
-        self.step_size, self.gamma = step_size, gamma
+        self.step_size, self.gamma = whole("StepLR", "step_size", step_size), number("StepLR", "gamma", gamma, 0)
         super().__init__(optimizer, last_epoch)
 
     def _factors(self) -> list[float] | float:
@@ -139,9 +143,8 @@ class MultiStepLR(ClosedForm):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        marks = sorted(milestones)
-        schedules.multistep(marks, gamma)  # checks
-        self.milestones, self.gamma = Counter(marks), gamma
+        marks = sorted([whole("MultiStepLR", f"milestones[{i}]", m, 0) for i, m in enumerate(milestones)])
+        self.milestones, self.gamma = Counter(marks), number("MultiStepLR", "gamma", gamma, 0)
         super().__init__(optimizer, last_epoch)
 
     def _factors(self) -> list[float] | float:
@@ -162,8 +165,8 @@ class ConstantLR(ClosedForm):
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
-        number("ConstantLR", "factor", factor, 0, 1)
-        self.factor, self.total_iters = factor, whole("ConstantLR", "total_iters", total_iters, 0)
+        self.factor = number("ConstantLR", "factor", factor, 0, 1)
+        self.total_iters = whole("ConstantLR", "total_iters", total_iters, 0)
         super().__init__(optimizer, last_epoch)
 
     def _factors(self) -> list[float] | float:
@@ -180,10 +183,8 @@ class LinearLR(ClosedForm):
         self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:  # fmt: skip
-        if number("LinearLR", "start_factor", start_factor, 0, 1) == 0:
-            raise ValueError("LinearLR: start_factor must be greater than 0 and at most 1, got 0")
-        number("LinearLR", "end_factor", end_factor, 0, 1)
-        self.start_factor, self.end_factor = start_factor, end_factor
+        self.start_factor = number("LinearLR", "start_factor", start_factor, 0, 1, strict=True)
+        self.end_factor = number("LinearLR", "end_factor", end_factor, 0, 1)
         self.total_iters = whole("LinearLR", "total_iters", total_iters)
         super().__init__(optimizer, last_epoch)
 

@@ -6,8 +6,9 @@ import math
 import warnings
 from typing import Any, SupportsFloat
 
+from ..checks import number, whole
 from ..optimizer import Optimizer, _plain
-from ..schedules.schedule import choice, number, whole
+from ..schedules.schedule import choice
 from .scheduler import EPOCH_DEPRECATION_WARNING, LRScheduler, notice
 
 
@@ -39,7 +40,7 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"{where}: factor must be < 1, got {factor}")
         self.mode = choice(where, "mode", mode, ("min", "max"))
         self.threshold_mode = choice(where, "threshold_mode", threshold_mode, ("rel", "abs"))
-        self.factor, self.threshold = factor, number(where, "threshold", threshold)
+        self.factor, self.threshold = float(factor), number(where, "threshold", threshold)
         self.patience, self.cooldown = whole(where, "patience", patience, 0), whole(where, "cooldown", cooldown, 0)
         self.eps = number(where, "eps", eps, 0)
         self._begin(optimizer, -1)
@@ -64,6 +65,7 @@ class ReduceLROnPlateau(LRScheduler):
         current = float(metrics)
         if epoch is not None:
             warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
+        self._extend()
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         notice(self.optimizer)
         if self._is_better(current, self.best):
@@ -87,10 +89,6 @@ class ReduceLROnPlateau(LRScheduler):
                     "groups; make the field `min_lrs` as long"
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
-        for group in groups[len(self._own) :]:  # added since
-            group.setdefault("initial_lr", _plain(group["lr"]))
-            self._own.append(_plain(group["initial_lr"]))
-            self._found.append(_plain(group["initial_lr"]))
         for i, group in enumerate(groups):
             old = float(_plain(group["lr"]))
             new = max(old * self.factor, self.min_lrs[i])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ...tensor import Tensor
+from ..checks import is_number
 from ..optimizer import Optimizer, _plain
 from ..surroundings import get, put
 
@@ -17,7 +18,12 @@ EPOCH_DEPRECATION_WARNING = (
     "form is used, if there is one."
 )
 
-_ATTACHED: weakref.WeakKeyDictionary[Optimizer, list[weakref.ref]] = weakref.WeakKeyDictionary()
+
+class Share:
+    """What a scheduler contributes to the rates. It is plain data, and the optimizer's: it outlives the scheduler."""
+
+    def __init__(self, own: list, found: list, rest: bool = False) -> None:
+        self.own, self.found, self.rest = own, found, rest
 
 
 class LRScheduler:
@@ -29,6 +35,10 @@ class LRScheduler:
     schedulers on one optimizer multiply, in whatever order they step. What the user writes into group["lr"] between two
     steps stays: it is noticed, since it is not what was written last, and initial_lr is rescaled so that the product
     gives it; if that is 0, the edit becomes initial_lr.
+
+    What a scheduler contributed stays when it is not stepped any more, or deleted: a new scheduler begins at the rate
+    that is there. Those that PyTorch computes from the initial rates (LambdaLR, CosineAnnealingWarmRestarts, CyclicLR,
+    OneCycleLR, SequentialLR) begin at their own rate instead; an older one counts again from its next step on.
 
     A scheduler counts `last_epoch` from 0, the first rate, which constructing it sets. last_epoch=k says that k was the
     last one made before: the rate is then that of k + 1. What `state_dict` gives can be loaded before or after the
@@ -50,6 +60,8 @@ class LRScheduler:
     [0.2]
     """
 
+    __slots__ = ("__dict__", "__weakref__", "_share")  # not in __dict__, which subclasses save and load
+
     _get_lr_called_within_step: bool = False
     _is_initial: bool = False
 
@@ -59,6 +71,9 @@ class LRScheduler:
     _step_count: int = 0
     _shares: bool = True  # False: what it gives is no factor, but like an edit by hand, made from what is there
     _visited: bool = False  # it is at work as a part of another scheduler
+    _anew: bool = False  # it begins at its own rate, not at the one that is there
+    _grows: bool = True  # False: it was given numbers for each group, so that no group can be added
+    _share: Share
     _writes: bool = False  # False: a subclass whose own step() puts the rates into the groups
     _last_lr: list
     _found: list  # n: the initial rates when it was made
@@ -73,8 +88,9 @@ class LRScheduler:
         name = type(self).__name__
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{name}: {type(optimizer).__name__} is not an Optimizer")
-        if isinstance(last_epoch, bool) or not isinstance(last_epoch, int):
+        if not is_number(last_epoch) or last_epoch != int(last_epoch):
             raise TypeError(f"{name}: last_epoch must be an int, got {last_epoch!r}")
+        last_epoch = int(last_epoch)
         if any("lr" in followed for followed in optimizer._schedules):
             raise ValueError(f"{name}: the lr of this optimizer follows a schedule already; use one of the two")
         self.optimizer = optimizer
@@ -92,17 +108,81 @@ class LRScheduler:
         self._found = list(self.base_lrs)
         alone = last_epoch == -1
         self._own = [_plain(group["initial_lr" if alone else "lr"]) for group in optimizer.param_groups]
+        self._share = Share([], [])
+        if self._anew:
+            shares_of(optimizer).clear()
+        elif alone and self._shares:
+            self._continue()
         self._attach()
 
+    def _continue(self) -> None:
+        """Let the rates that are there (a file may have brought them) be what the others give."""
+        shares, groups = shares_of(self.optimizer), self.optimizer.param_groups
+        rates = [_plain(group["lr"]) for group in groups]
+        now = [_together(self.optimizer, i) for i in range(len(groups))]
+        if any(n and not math.isclose(rate, n, rel_tol=1e-12) for rate, n in zip(rates, now, strict=True)):
+            shares[:] = [share for share in shares if not share.rest]
+            now = [_together(self.optimizer, i) for i in range(len(groups))]
+            shares.append(Share([rate if n else n for rate, n in zip(rates, now, strict=True)], now, rest=True))
+
     def _attach(self) -> None:
-        if not self._shares:
-            return
-        attached = _ATTACHED.setdefault(self.optimizer, [])
-        attached[:] = [ref for ref in attached if ref() is not None and ref() is not self] + [weakref.ref(self)]
+        """Let it count, with the rates that it gives now."""
+        if self._shares:
+            self._share.own, self._share.found = list(self._own), list(self._found)
+            if not self._counts:
+                shares_of(self.optimizer).append(self._share)
 
     def _detach(self) -> None:
-        attached = _ATTACHED.get(self.optimizer, [])
-        attached[:] = [ref for ref in attached if ref() is not self]
+        shares = shares_of(self.optimizer)
+        shares[:] = [share for share in shares if share is not self._share]
+
+    @property
+    def _counts(self) -> bool:
+        return any(share is self._share for share in shares_of(self.optimizer))
+
+    def _rest(self) -> list[float]:
+        """The factors of all others."""
+        others = [share for share in shares_of(self.optimizer) if share is not self._share]
+        return [_factor(others, i) for i in range(len(self.optimizer.param_groups))]
+
+    def _put_rest(self, factors: list[float]) -> None:
+        """Let the factors of all others be these, whether or not the schedulers that they came from are here."""
+        shares = shares_of(self.optimizer)
+        shares[:] = [share for share in shares if not share.rest]
+        now = self._rest()
+        if now != factors and all(now):
+            shares.append(Share(list(factors), now, rest=True))
+
+    def _extend(self) -> None:
+        """Take in groups that were added: each goes on from the rate that it has."""
+        groups, n = self.optimizer.param_groups, len(self._own)
+        if not self._has_grown():
+            return
+        for group in groups[n:]:
+            group.setdefault("initial_lr", _plain(group["lr"]))
+        base = [_plain(group["initial_lr"]) for group in groups[n:]]
+        for name in ("base_lrs", "_found", "_own"):
+            setattr(self, name, [*getattr(self, name, base[:0]), *base])
+        with self._alone():
+            self._own[n:] = self._current()[n:]
+        if self._counts:
+            self._attach()
+            for i in range(n, len(groups)):  # as if they had been changed by hand
+                _written(self.optimizer)[i, "lr"] = _together(self.optimizer, i)
+
+    def _has_grown(self) -> bool:
+        """Whether groups were added; raises if it cannot take them in."""
+        n, found = len(self._own), len(self.optimizer.param_groups)
+        if found > n and not self._grows:
+            raise ValueError(
+                f"{type(self).__name__}: has the rates of {n} groups, the optimizer has {found}; add parameter groups "
+                "before the scheduler is made"
+            )
+        return found > n
+
+    def _current(self) -> list:
+        """The rates at last_epoch."""
+        return getattr(self, "_get_closed_form_lr", lambda: self._own)()
 
     def _initial_step(self) -> None:
         self._step_count = 0
@@ -135,12 +215,21 @@ class LRScheduler:
                 UserWarning,
                 stacklevel=2,
             )
-        self._step_count += 1
         if epoch is not None:
             warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
-        self._update_lr(epoch)
+        self._counted_update(epoch)
+
+    def _counted_update(self, epoch: int | None = None) -> None:
+        self._step_count += 1
+        try:
+            self._update_lr(epoch)
+        except BaseException:
+            self._step_count -= 1
+            raise
 
     def _update_lr(self, epoch: int | None = None) -> None:
+        if not self._is_initial:
+            self._extend()
         if self._visited:
             self._move(epoch)
             for group, rate in zip(self.optimizer.param_groups, self._own, strict=True):
@@ -160,14 +249,19 @@ class LRScheduler:
 
     def _move(self, epoch: int | None = None) -> None:
         """Go to an epoch, or to the next one, and find the rates there, without writing them."""
-        with self._alone():
-            get = self.get_lr
-            if epoch is None:
-                self.last_epoch += 1
-            else:
-                self.last_epoch = epoch
-                get = getattr(self, "_get_closed_form_lr", get)
-            self._own = self._checked(get())
+        before = self.last_epoch
+        try:
+            with self._alone():
+                get = self.get_lr
+                if epoch is None:
+                    self.last_epoch += 1
+                else:
+                    self.last_epoch = epoch
+                    get = getattr(self, "_get_closed_form_lr", get)
+                self._own = self._checked(get())
+        except BaseException:
+            self.last_epoch = before
+            raise
 
     def _checked(self, rates) -> list:
         rates, n = [_plain(rate) for rate in rates], len(self.optimizer.param_groups)
@@ -196,6 +290,7 @@ class LRScheduler:
     def _write(self) -> None:
         """Write what all schedulers together give."""
         optimizer, self._writes = self.optimizer, True
+        self._attach()
         written = _written(optimizer)
         for i, group in enumerate(optimizer.param_groups):
             written[i, "lr"] = _set(group, "lr", _together(optimizer, i))
@@ -227,39 +322,65 @@ class LRScheduler:
     # files and copies
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` takes: everything but the optimizer, as plain data."""
+        self._extend()
         notice(self.optimizer)
         state = {k: list(v) if type(v) is list else v for k, v in self.__dict__.items() if k != "optimizer"}
         groups = self.optimizer.param_groups
-        return {**state, "initial_lrs": [_plain(group.get("initial_lr", group["lr"])) for group in groups]}
+        initial = [_plain(group.get("initial_lr", group["lr"])) for group in groups]
+        own = {"_class": type(self).__name__, "_rest": self._rest(), "_counts": self._counts}
+        return {**state, **own, "initial_lrs": initial}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state, and set the rates that belong to it."""
+        """Go on from a state, and set the rates that belong to it; if it does not fit, nothing is changed."""
+        self._check(state_dict)
         self._restore(state_dict)
-        if self._writes:
+        if not self._counts and self._shares:
+            self._last_lr = list(state_dict.get("_last_lr", self._last_lr))
+        elif self._writes:
             self._write()
         elif self._shares:
+            self._attach()
             for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
                 _set(group, "lr", rate)
 
+    def _check(self, state_dict: dict[str, Any]) -> None:
+        """Raise unless it is the state of such a scheduler; of subclasses elsewhere only the groups are checked."""
+        name, n = type(self).__name__, len(self.optimizer.param_groups)
+        where = f"{name}.load_state_dict"
+        if not isinstance(state_dict, dict) or "last_epoch" not in state_dict:
+            raise ValueError(f"{where}: expected what {name}.state_dict() gives, got {state_dict!r}")
+        if type(self).__module__.startswith(__package__):
+            if state_dict.get("_class", name) != name:
+                raise ValueError(f"{where}: expected the state of a {name}, got that of a {state_dict['_class']}")
+            if "_class" not in state_dict:  # PyTorch's
+                own, given = [{k for k in d if k[0] != "_"} - _ANY for d in (self.state_dict(), state_dict)]
+                if own != given:
+                    what = f"has no {sorted(own - given)}" if own - given else f"has {sorted(given - own)}"
+                    raise ValueError(f"{where}: expected the state of a {name}, but it {what}")
+        for key in ("initial_lrs", "base_lrs", "_own", "_last_lr"):
+            rates = state_dict.get(key)
+            if isinstance(rates, (list, tuple)) and len(rates) != n:
+                raise ValueError(f"{where}: the state has the rates of {len(rates)} groups, the optimizer has {n}")
+
     def _restore(self, state_dict: dict[str, Any]) -> None:
         """Take the state over, without writing rates."""
-        name = type(self).__name__
-        if not isinstance(state_dict, dict) or "last_epoch" not in state_dict:
-            raise ValueError(f"{name}.load_state_dict: expected what {name}.state_dict() gives, got {state_dict!r}")
         state = {k: list(v) if type(v) is list else v for k, v in state_dict.items()}
         # making a OneCycleLR set initial_lr anew, and with it undid edits that the optimizer's state had brought
         for group, rate in zip(self.optimizer.param_groups, state.pop("initial_lrs", ()), strict=False):
             group["initial_lr"] = rate
+        rest, counts, _ = state.pop("_rest", None), state.pop("_counts", True), state.pop("_class", None)
         self.__dict__.update(state)
         if "_own" not in state_dict:  # PyTorch's
             self._found = list(state_dict.get("base_lrs", self._found))
             closed: Callable | None = getattr(self, "_get_closed_form_lr", None)
-            self._own = list(closed() if closed is not None else state_dict.get("_last_lr", self._own))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if "_own" in state:
+            begun = closed is not None and self.last_epoch >= 0  # PyTorch's later parts of a SequentialLR have not
+            self._own = list(closed() if closed and begun else state_dict.get("_last_lr", self._own))
+        if not counts:
+            self._detach()
+        elif self._counts:
             self._attach()
+            if rest is not None:
+                self._put_rest(rest)
 
 
 _LRScheduler = LRScheduler
@@ -272,20 +393,39 @@ def notice(optimizer: Optimizer) -> None:
         rate = _plain(group["lr"])
         if "initial_lr" in group and written.get((i, "lr"), rate) != rate:
             now = _together(optimizer, i)
-            group["initial_lr"] = group["initial_lr"] * (rate / now) if now else rate
+            if not now:
+                group["initial_lr"] = rate
+            elif group["initial_lr"]:
+                group["initial_lr"] *= rate / now
+            else:  # such as base_lr=0 of a CyclicLR
+                shares, ones = shares_of(optimizer), [1.0] * len(optimizer.param_groups)
+                factors = [rate / now if j == i else 1.0 for j in range(len(ones))]
+                shares.append(Share(factors, ones, rest=True))
             written[i, "lr"] = rate
+
+
+def shares_of(optimizer: Optimizer) -> list[Share]:
+    """What the schedulers of an optimizer contribute, of all that count."""
+    return optimizer.__dict__.setdefault("_shares", [])
 
 
 def _together(optimizer: Optimizer, i: int) -> float:
     """The rate of group i that all its schedulers give."""
     group = optimizer.param_groups[i]
     rate = group["initial_lr"] if "initial_lr" in group else _plain(group["lr"])
-    for ref in _ATTACHED.get(optimizer, ()):
-        scheduler = ref()
-        if scheduler is not None and i < len(scheduler._own):
-            v, n = scheduler._own[i], scheduler._found[i]
+    for share in shares_of(optimizer):
+        if i < len(share.own):
+            v, n = share.own[i], share.found[i]
             rate = v if rate == n or not n else rate * (v / n)  # alone, exactly v
     return rate
+
+
+def _factor(shares: list[Share], i: int) -> float:
+    return math.prod([share.own[i] / share.found[i] for share in shares if i < len(share.own) and share.found[i]])
+
+
+# what a state of PyTorch's has or not, whatever the scheduler
+_ANY = {"base_lrs", "last_epoch", "initial_lrs", "verbose"}
 
 
 def _is_ours(method: Callable) -> bool:

@@ -6,7 +6,8 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-from .schedule import Schedule, longest, number, schedule, whole
+from ..checks import number, whole
+from .schedule import ENDS, Schedule, longest, product_ends, schedule
 
 
 def function(f: Callable[[float], float], steps: int | None = None) -> Schedule:
@@ -91,7 +92,7 @@ def chained(*schedules: Schedule) -> Schedule:
     if not schedules:
         raise ValueError("chained: expects at least one schedule")
     parts = tuple([_check("chained", s) for s in schedules])
-    return Schedule(_chained, (parts,), longest(parts), f"chained({', '.join(map(repr, parts))})")
+    return Schedule(_chained, (parts,), longest([s.steps for s in parts]), f"chained({', '.join(map(repr, parts))})")
 
 
 _check = schedule  # `schedule` is also an argument's name
@@ -125,3 +126,8 @@ def _sequence(t, parts, begins):
 
 def _chained(t, parts):
     return math.prod([s(t) for s in parts])
+
+
+ENDS[_warmup] = lambda n, s, start: None if s.ends is None else n + s.ends
+ENDS[_sequence] = lambda parts, begins: None if parts[-1].ends is None else begins[-1] + parts[-1].ends
+ENDS[_chained] = lambda parts: product_ends(*parts)

@@ -6,7 +6,8 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from .schedule import Schedule, choice, number, whole
+from ..checks import number, whole
+from .schedule import Schedule, choice
 
 
 def constant(value: float = 1.0) -> Schedule:

@@ -6,25 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from ..checks import whole
 from . import curves
 from .combinations import warmup as with_warmup
-from .schedule import Schedule, whole
-
-NAMES: dict[str, Callable[..., Schedule]] = {
-    "constant": curves.constant,
-    "linear": curves.linear,
-    "step": curves.step,
-    "multistep": curves.multistep,
-    "exponential": curves.exponential,
-    "polynomial": curves.polynomial,
-    "cosine": curves.cosine,
-    "warm-restarts": curves.warm_restarts,
-    "cyclic": curves.cyclic,
-    "one-cycle": curves.one_cycle,
-    "inverse-sqrt": curves.inverse_sqrt,
-    "noam": curves.noam,
-    "inverse-time": curves.inverse_time,
-}
+from .schedule import Schedule
 
 
 def options(name: str) -> dict[str, Any]:
@@ -70,14 +55,14 @@ def build(name: str, steps: int, warmup: int = 0, **options) -> Schedule:
         raise ValueError(f"{where}: warmup must be less than the {n} steps of the run, got {first}")
     given = {key: value for key, value in options.items() if value is not None}
     if name in _RISING:
-        return _FITTED[name](n, first, **given)
-    return with_warmup(first, _FITTED[name](n - first, first, **given))
+        return NAMES[name](n, first, **given)
+    return with_warmup(first, NAMES[name](n - first, first, **given))
 
 
 def _known(name: str) -> dict[str, Any]:
-    if name not in _FITTED:
+    if name not in NAMES:
         raise ValueError(f"unknown schedule '{name}'; there are {', '.join(NAMES)}")
-    parameters = inspect.signature(_FITTED[name]).parameters.values()
+    parameters = inspect.signature(NAMES[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
@@ -138,7 +123,8 @@ def _inverse_time(n, first, *, rate=None, every=1, staircase=False):
     return curves.inverse_time(9 * every / n if rate is None else rate, every, staircase)
 
 
-_FITTED: dict[str, Callable[..., Schedule]] = {
+# what `build` makes of a name and a length
+NAMES: dict[str, Callable[..., Schedule]] = {
     "constant": _constant,
     "linear": _linear,
     "step": _step,

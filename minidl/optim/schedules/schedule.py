@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ..checks import is_number, number, whole
+
+if TYPE_CHECKING:
+    from .budget import TimeBudget
 
 
 class Schedule:
@@ -17,7 +22,8 @@ class Schedule:
         s.then(r)(t) = s(t) up to step s.steps - 1, from then on r(t - s.steps)
         s.delayed(n)(t) = s(0) for n steps, then s(t - n)
 
-    A product or sum is as long as the longer part, and endless if a part is. All is computed in doubles.
+    A product or sum is as long as the longer part, and endless if a part is. All is computed in doubles. What has a
+    state (only a `TimeBudget`, also as a part of others) keeps it in `state_dict()`.
 
     formula: a function of (step, *arguments). text: what repr shows; the operators bracket it where they must.
 
@@ -64,6 +70,54 @@ class Schedule:
             step = self._steps
         return float(self._formula(step, *self._arguments))
 
+    @property
+    def ends(self) -> int | None:
+        """The step from which on it stays as it is: its length, or of a product where a factor ends near 0; or None.
+
+        >>> from minidl.optim.schedules import cosine, exponential
+        >>> s = 0.1 * exponential(0.9) * cosine(5)
+        >>> s.steps, s.ends
+        (None, 5)
+        """
+        found = ENDS.get(self._formula)
+        return self.steps if found is None else found(*self._arguments)
+
+    # feedback
+    def _feedback(self) -> list[TimeBudget]:
+        """The parts that depend on more than the step, each once."""
+        parts: dict[int, TimeBudget] = {}
+        for x in self._arguments:
+            for part in x if isinstance(x, tuple) else (x,):
+                if isinstance(part, Schedule):
+                    parts.update({id(budget): budget for budget in part._feedback()})
+        return list(parts.values())
+
+    def keep(self, step: float) -> float:
+        """The value at a step that is made with it, which a `TimeBudget` then keeps; for what follows a schedule."""
+        parts = self._feedback()
+        for part in parts:
+            part._following(True)
+        try:
+            return self(step)
+        finally:
+            for part in parts:
+                part._following(False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of the time budgets in it, as plain data; {} if there are none."""
+        return {str(i): part.state_dict() for i, part in enumerate(self._feedback())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the state of a schedule made in the same way; if it does not fit, nothing is changed."""
+        parts = self._feedback()
+        names = [str(i) for i in range(len(parts))]
+        if not isinstance(state, dict) or set(state) != set(names):
+            found = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"{self!r}: expected a state with the keys {names}, got {found}")
+        ready = [part._checked(state[name]) for name, part in zip(names, parts, strict=True)]
+        for part, values in zip(parts, ready, strict=True):
+            part._take(*values)
+
     def values(self, n: int | None = None) -> list[float]:
         """The values at the steps 0 ... n - 1; n is by default the length."""
         if n is None:
@@ -82,8 +136,9 @@ class Schedule:
 
     def delayed(self, n: int) -> Schedule:
         """The first value for n more steps, then this schedule."""
+        n = whole("delayed", "n", n, 0)
         steps = None if self.steps is None else self.steps + n
-        return Schedule(_delayed, (self, whole("delayed", "n", n, 0)), steps, f"{self._bracketed(9)}.delayed({n})")
+        return Schedule(_delayed, (self, n), steps, f"{self._bracketed(9)}.delayed({n})")
 
     # algebra
     def __mul__(self, other) -> Schedule:
@@ -93,7 +148,7 @@ class Schedule:
         return _combined(_product, other, "*", self, 2)
 
     def __truediv__(self, other) -> Schedule:
-        if not isinstance(other, Schedule) and _is_number(other) and other == 0:
+        if is_number(other) and other == 0:
             raise ValueError(f"({self!r}) / 0: a schedule cannot be divided by 0")
         return _combined(_quotient, self, "/", other, 2)
 
@@ -134,24 +189,20 @@ def _parts(s: Schedule) -> tuple:
 
 
 def _combined(formula: Callable, left, sign: str, right, binds: int) -> Schedule:
-    for x in (left, right):
-        if not isinstance(x, Schedule):
-            if not _is_number(x):
-                return NotImplemented
-            number(f"{left!r} {sign} {right!r}", "the number", x)
-    steps = longest([x for x in (left, right) if isinstance(x, Schedule)])
-    words = [x._bracketed(binds + i) if isinstance(x, Schedule) else repr(x) for i, x in enumerate((left, right))]
-    return Schedule(formula, (left, right), steps, f"{words[0]} {sign} {words[1]}", binds)
+    if not all(isinstance(x, Schedule) or is_number(x) for x in (left, right)):
+        return NotImplemented
+    where = f"{left!r} {sign} {right!r}"
+    # NumPy's numbers as Python's, whose repr is short
+    both = [x if isinstance(x, Schedule) or type(x) is int else number(where, "the number", x) for x in (left, right)]
+    steps = longest([x.steps for x in both if isinstance(x, Schedule)])
+    words = [x._bracketed(binds + i) if isinstance(x, Schedule) else repr(x) for i, x in enumerate(both)]
+    return Schedule(formula, tuple(both), steps, f"{words[0]} {sign} {words[1]}", binds)
 
 
-def longest(schedules: Sequence[Schedule]) -> int | None:
-    """The length of the longest; None if one is endless."""
-    lengths = [s.steps for s in schedules]
-    return None if None in lengths else max([n for n in lengths if n is not None])
-
-
-def _is_number(x) -> bool:
-    return isinstance(x, (int, float)) or (hasattr(x, "__float__") and not getattr(x, "shape", ()))
+def longest(lengths: Sequence[int | None]) -> int | None:
+    """The greatest of the lengths; None if one is endless."""
+    known = [n for n in lengths if n is not None]
+    return max(known) if len(known) == len(lengths) else None
 
 
 def _at(x, t: float) -> float:
@@ -182,27 +233,29 @@ def _delayed(t, s, n):
     return s(max(0, t - n))
 
 
+# where they stay as they are
+def product_ends(*factors) -> int | None:
+    """The `ends` of a product: the first end near 0, or else the last end of all."""
+    parts = [x for x in factors if isinstance(x, Schedule)]
+    ends = [x.ends for x in parts]
+    near_zero = [n for x, n in zip(parts, ends, strict=True) if n is not None and _fades(x, n)]
+    return min(near_zero) if near_zero else longest(ends)
+
+
+def _fades(s: Schedule, n: int) -> bool:
+    return abs(s(n)) <= 1e-3 * max([abs(s(i * n // 8)) for i in range(9)])
+
+
+# formula -> the function of its arguments that gives `ends`, where that is not its length
+ENDS: dict[Callable, Callable[..., int | None]] = {
+    _product: product_ends,
+    _quotient: lambda a, b: product_ends(a) if not isinstance(b, Schedule) else longest([product_ends(a), b.ends]),
+    _then: lambda first, second, steps: None if second.ends is None else steps + second.ends,
+    _delayed: lambda s, n: None if s.ends is None else s.ends + n,
+}
+
+
 # what the builders check their arguments with
-def number(where: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
-    """The argument as a float, or an error that names it."""
-    if isinstance(value, str) or not _is_number(value):
-        raise TypeError(f"{where}: {name} must be a number, got {value!r}")
-    limits = (f" >= {low}" if low > -math.inf else "") + (" and" if low > -math.inf and high < math.inf else "")
-    limits += f" <= {high}" if high < math.inf else ""
-    if not (math.isfinite(value) and low <= value <= high):
-        raise ValueError(f"{where}: {name} must be a finite number{limits}, got {value}")
-    return float(value)
-
-
-def whole(where: str, name: str, value: Any, low: int = 1) -> int:
-    """The argument as an int (a number of steps), or an error that names it."""
-    if isinstance(value, str) or not _is_number(value):
-        raise TypeError(f"{where}: {name} must be a whole number, got {value!r}")
-    if not (math.isfinite(value) and value == int(value) and value >= low):
-        raise ValueError(f"{where}: {name} must be a whole number >= {low}, got {value}")
-    return int(value)
-
-
 def schedule(where: str, value: Any) -> Schedule:
     """The argument, or an error because it is no schedule."""
     if not isinstance(value, Schedule):
