@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import gc
 import os
+import signal
 import threading
+import time
 import warnings
 import weakref
 
@@ -580,12 +582,39 @@ def test_two_threads_give_the_same_bits_as_one(rule, kind, monkeypatch):
         states = [t.array.tobytes() for p in ps for t in optimizer.state[p].values()]
         return [p.array.tobytes() for p in ps] + states
 
-    threads = []
-    begin = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", lambda self: (threads.append(self), begin(self))[1])
+    shared = []
+    share = flat._share
+    monkeypatch.setattr(flat, "_share", lambda step, pieces: (shared.append(len(pieces)), share(step, pieces))[1])
     alone = go(10**6)
-    assert not threads
-    assert go(256) == alone and threads
+    assert not shared
+    assert go(256) == alone and min(shared) > 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_that_is_forked_off_has_a_thread_of_its_own(monkeypatch):
+    monkeypatch.setattr(flat, "SLICE", 64)
+    monkeypatch.setattr(flat, "TOGETHER", 256)
+    monkeypatch.setattr(flat, "_cores", lambda: 2)
+    w = Parameter(np.ones(2000))
+    w.grad = Tensor(np.ones(2000))
+    rule = optim.SGD([w], lr=0.5)
+    rule.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python 3.12: that there are threads
+        child = os.fork()
+    if child == 0:  # pragma: no cover (another process)
+        rule.step()
+        os._exit(0 if (w.array == 0).all() else 1)
+    for _ in range(200):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_what_goes_wrong_in_the_other_thread_is_raised_in_this_one(monkeypatch):

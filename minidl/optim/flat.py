@@ -10,9 +10,9 @@ import functools
 import itertools
 import os
 import sys
-import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from operator import attrgetter, is_
 from types import SimpleNamespace
 from typing import Any
@@ -422,30 +422,32 @@ def _slice(size: int) -> int:
     return SLICE * LONGER if _is_shared(size) else SLICE
 
 
-def _share(step: Callable[[_Slice], None], pieces: list[_Slice]) -> None:
-    """The first half of the pieces in another thread, the rest in this one: NumPy lets both run in its loops.
+@functools.cache
+def _helper() -> ThreadPoolExecutor:
+    """The other thread; it is begun when it is needed first, and once more in a process that was forked off."""
+    return ThreadPoolExecutor(1, "minidl-update")
 
-    A thread is begun anew each time: that costs little where there is so much to do, and none is left behind.
-    """
-    half, failed = len(pieces) // 2, list[BaseException]()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helper.cache_clear)
+
+
+def _share(step: Callable[[_Slice], None], pieces: list[_Slice]) -> None:
+    """The first half of the pieces in the other thread, the rest in this one: NumPy lets both run in its loops."""
+    half = len(pieces) // 2
 
     def first() -> None:
-        try:
-            with np.errstate(all="ignore"):  # which is each thread's own
-                for piece in pieces[:half]:
-                    step(piece)
-        except BaseException as error:  # to be raised in the thread that asked for the step
-            failed.append(error)
+        with np.errstate(all="ignore"):  # which is each thread's own
+            for piece in pieces[:half]:
+                step(piece)
 
-    thread = threading.Thread(target=first)
-    thread.start()
+    begun = _helper().submit(first)
     try:
         for piece in pieces[half:]:
             step(piece)
     finally:
-        thread.join()
-    if failed:
-        raise failed[0]
+        wait([begun])
+    begun.result()  # raises what was raised there
 
 
 def _update(rule, p, g, state: dict[str, Any], h) -> None:

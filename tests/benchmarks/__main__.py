@@ -118,6 +118,14 @@ cross-entropy, pooling, batch norm), and where a result is many pieces (split) o
 """
 
 
+ABOUT = """
+PyTorch's fused forms do a whole rule in one pass over memory. A rule in NumPy is several passes over a slice that stays in
+the cache, so that it is behind them where there is much arithmetic, and ahead where there are many small tensors. Plain
+SGD on millions of numbers is nothing but memory: two passes there against PyTorch's one. Muon is in PyTorch in bfloat16,
+which this processor has no fast product for.
+"""
+
+
 def costs(rival: str | None) -> list[str]:
     """The time of an import, and memory."""
     numpy, minidl = seconds_to_import("numpy"), seconds_to_import("minidl")
@@ -143,8 +151,8 @@ def steps(rival: str | None, rounds: int) -> list[str]:
     what = (
         "Milliseconds of one `optimizer.step()` with float32 parameters, all gradients being there: the median of many"
     )
-    more = f"updates, and of {rounds} rounds the fastest. A ratio above 1 means that minidl needs less time."
-    return ["## Time per update", "", what, more, "", *updates(rival, rounds)]
+    more = f"updates, and of {rounds} round{'s' * (rounds > 1)} the fastest. A ratio above 1: minidl needs less time."
+    return ["## Time per update", "", what, more, "", *updates(rival, rounds), *(ABOUT.splitlines() if rival else [])]
 
 
 def page(rival: str | None, rounds: int, only: str | None) -> str:
