@@ -119,10 +119,10 @@ cross-entropy, pooling, batch norm), and where a result is many pieces (split) o
 
 
 ABOUT = """
-PyTorch's fused forms do a whole rule in one pass over memory. A rule in NumPy is several passes over a slice that stays in
-the cache, so that it is behind them where there is much arithmetic, and ahead where there are many small tensors. Plain
-SGD on millions of numbers is nothing but memory: two passes there against PyTorch's one. Muon is in PyTorch in bfloat16,
-which this processor has no fast product for.
+PyTorch's fused forms do a whole rule in one pass over memory. A rule in NumPy is several passes over a slice that stays
+in the cache, so that it is behind them where there is much arithmetic, and ahead where there are many small tensors.
+Plain SGD on millions of numbers is nothing but memory: two passes there against PyTorch's one. Muon is in PyTorch in
+bfloat16, which this processor has no fast product for.
 """
 
 
