@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +25,9 @@ class dtype:
         self.is_complex = self.dtype.kind == "c"
         self.is_signed = self.dtype.kind in "ifc"
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: Any) -> bool:
         try:
-            return other is not None and self.dtype == np.dtype(other)  # type: ignore[call-overload]
+            return other is not None and self.dtype == np.dtype(other)
         except TypeError:
             return False
 

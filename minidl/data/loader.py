@@ -339,12 +339,12 @@ class _Pass:
 
     def _order_one(self, skipped: bool = False) -> _Task | None:
         """The next batch's task; None where there is none. One that is skipped is only counted (read, of a stream)."""
-        wanted = _END if self._ended else next(self._indices, _END)
+        wanted: Any = _END if self._ended else next(self._indices, _END)
         if wanted is _END:
             self._ended = True
             return None
         if self._work.streamed:
-            task = _Task(len(wanted) if self._batched else None, None)  # type: ignore[arg-type]
+            task = _Task(len(wanted) if self._batched else None, None)
             if skipped and self._work.samples(task.wanted) is _END:
                 self._ended = True
                 return None
@@ -405,18 +405,19 @@ class _Work:
         with drawing(scope):
             return self.collate_fn(samples)
 
-    def begin(self) -> None:
-        """Begin to read the stream."""
+    def begin(self) -> Iterator:
+        """The stream, which is begun to be read here."""
         if self._samples is None:
             self._samples = iter(self.dataset)
+        return self._samples
 
     def samples(self, count: int | None) -> Any:
         """The next samples of the stream, or the next single one; `_END` where there is none."""
-        self.begin()
+        stream = self.begin()
         out: list = []
         while len(out) < (1 if count is None else count):
             with drawing(Scope(self._key, np.arange(self._read, self._read + 1))):
-                sample = next(self._samples, _END)  # type: ignore[arg-type]
+                sample = next(stream, _END)
             if sample is _END:
                 break
             self._read += 1

@@ -113,8 +113,8 @@ def _run(work: Callable, start: Callable | None, info: Callable, tasks: Any, res
     failure: BaseException | None = None
     broken = False
     try:
-        _local.info = info()
-        manual_seed(_local.info.seed)
+        _local.info = own = info()
+        manual_seed(own.seed)
         if start is not None:
             start()
     except BaseException as error:  # raised where the first batch is asked for
@@ -132,7 +132,7 @@ def _run(work: Callable, start: Callable | None, info: Callable, tasks: Any, res
                 raise RuntimeError("DataLoader: the thread could not start (worker_init_fn), so there are no batches")
             else:
                 with modes:
-                    default_generator().set_state((_local.info.seed, number << 32))  # type: ignore[union-attr]
+                    default_generator().set_state((own.seed, number << 32))
                     results.put((work(wanted), None))
         except BaseException as error:
             results.put((None, error))

@@ -100,10 +100,11 @@ class CSV(Dataset[tuple]):
             if not -len(names) <= column < len(names):
                 raise ValueError(f"CSV: {what}: there is no column {column}, {self.path} has {len(names)}")
             return column % len(names)
-        if names.count(column) != 1:  # type: ignore[arg-type]
+        places = [i for i, name in enumerate(names) if name == column]
+        if len(places) != 1:
             how = "no column" if column not in names else "more than one column"
             raise ValueError(f"CSV: {what}: {self.path} has {how} {column!r}; its columns are {', '.join(names)}")
-        return names.index(column)  # type: ignore[arg-type]
+        return places[0]
 
     def _number(self, cell: str, line: int, column: str) -> float:
         if cell.strip().lower() in _MISSING:

@@ -71,7 +71,7 @@ class Compose:
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
         check_transforms("Compose", transforms)
-        self.transforms = transforms
+        self.transforms: Sequence[Any] = transforms
 
     def __call__(self, image: Any) -> Any:
         for t in self.transforms:
@@ -81,7 +81,7 @@ class Compose:
     def batch(self, images: Any) -> Any:
         """The same on a whole batch; every transform must be vectorised."""
         for t in self.transforms:
-            images = t.batch(images)  # type: ignore[attr-defined]
+            images = t.batch(images)
         return images
 
     def __repr__(self) -> str:
