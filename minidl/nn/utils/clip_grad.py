@@ -1,4 +1,4 @@
-"""PyTorch's `nn.utils`: the size of gradients, and parameters as one vector."""
+"""The size of all gradients together, and limiting it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Iterable
 from types import GeneratorType
 
-from .. import functions as F
-from ..backend import backend_of
-from ..backend.norms import limit_norm, total_norm
-from ..modes import no_grad
-from ..tensor import Tensor, wrap
+from ... import functions as F
+from ...backend import backend_of
+from ...backend.norms import limit_norm, total_norm
+from ...tensor import Tensor, wrap
 
 
-def _list(tensors: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
+def tensor_list(tensors: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
+    """One Tensor or several as a list; TypeError, with the name of the caller, for anything else."""
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     for t in tensors:
         if not isinstance(t, Tensor):
@@ -34,7 +34,7 @@ def get_total_norm(
     foreach: bool | None = None,
 ) -> Tensor:
     """The norm of all tensors taken as one vector: the norm of their norms. foreach only concerns speed elsewhere."""
-    tensors, p = _list(tensors, "get_total_norm"), float(norm_type)
+    tensors, p = tensor_list(tensors, "get_total_norm"), float(norm_type)
     if not tensors:
         return F.tensor(0.0)
     for t in tensors:
@@ -53,7 +53,7 @@ def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Multiply all gradients by min(1, max_norm / (total_norm + 1e-6)), in place."""
-    gradients = [p.grad for p in _list(parameters, "clip_grads_with_norm_") if p.grad is not None]
+    gradients = [p.grad for p in tensor_list(parameters, "clip_grads_with_norm_") if p.grad is not None]
     limit_norm([_values(g) for g in gradients], max_norm, total_norm.array)
     for g in gradients:
         g.changed()
@@ -75,7 +75,7 @@ def clip_grad_norm_(
     >>> clip_grad_norm_(p, 1.0), p.grad
     (tensor(5.), tensor([0.6000, 0.8000]))
     """
-    several = _list(parameters, "clip_grad_norm_")
+    several = tensor_list(parameters, "clip_grad_norm_")
     if not several and isinstance(parameters, GeneratorType):
         warnings.warn("clip_grad_norm_: parameters is an empty generator; was it used up before?", stacklevel=2)
     total = get_total_norm([p.grad for p in several if p.grad is not None], norm_type, error_if_nonfinite)
@@ -86,31 +86,9 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """Limit every element of all gradients to [-clip_value, clip_value], in place."""
     limit = float(clip_value)
-    for p in _list(parameters, "clip_grad_value_"):
+    for p in tensor_list(parameters, "clip_grad_value_"):
         if p.grad is not None:
             values = _values(p.grad)
             B = backend_of(values)
             values[...] = B.minimum(B.maximum(values, -limit), limit)
             p.grad.changed()
-
-
-def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All parameters' elements as one vector."""
-    return F.cat([F.reshape(p, -1) for p in _list(parameters, "parameters_to_vector")])
-
-
-def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Write the pieces of a vector into the parameters, in their order."""
-    parameters = _list(parameters, "vector_to_parameters")
-    if not isinstance(vec, Tensor):
-        raise TypeError(f"vector_to_parameters: expected a Tensor, got {type(vec).__name__}")
-    wanted = sum(p.array.size for p in parameters)
-    if vec.array.size != wanted:
-        raise ValueError(
-            f"vector_to_parameters: the vector has {vec.array.size} elements, the parameters have {wanted}"
-        )
-    start = 0
-    with no_grad():
-        for p in parameters:
-            p.data = F.reshape(F.narrow(F.reshape(vec, -1), 0, start, p.array.size), p.array.shape).detach()
-            start += p.array.size
