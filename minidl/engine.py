@@ -2,7 +2,7 @@
 
 An op is a pure function that returns its result and, for each input, the function that turns the gradient of the result
 into the gradient of that input (a "vjp"). Calling it on Tensors records a Node; the walk goes from the newest Node to
-the oldest. `autograd.py` starts it and, for higher derivatives, replays the forward so that backward records itself.
+the oldest. `autograd/` starts it and, for higher derivatives, replays the forward so that backward records itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import modes
-from .backend import BACKENDS, backend_of
+from .backend import BACKENDS, ArgumentError, backend_of
 from .backend.dtypes import as_dtype, result_type
 from .guards import check_gradient, check_values, refuse_changed, refuse_released, user_line
 from .modes import mode, tick
@@ -35,6 +35,7 @@ class Node:
     """One recorded call of an op: its vjps, and the nodes or leaf Tensors its inputs came from."""
 
     order: int  # when it was recorded, in the count that in-place changes share
+    # `autograd/graph.py` adds what only tools ask for: next_functions, metadata, hooks
     op: Op
     parents: Any  # for each input the edge it came by: a Node, a (Node, output number), a leaf Tensor, or None
     vjps: Any  # for each input a function of the outputs' gradients, or one function for all; None once released
@@ -42,7 +43,7 @@ class Node:
     static: dict[str, Any]
     outputs: tuple  # (shape, dtype) of each output
     cells: Any  # the versions of the Tensors that it read or made
-    hooks: dict | None
+    hooks: dict | None  # by the output's number; None: on the node itself
     retained: dict | None  # output number -> weak reference to the Tensor that keeps its gradient
     where: tuple | None  # in anomaly mode: the modules being called, and the line of the program
     __slots__ = (*__annotations__, "__weakref__")
@@ -50,12 +51,6 @@ class Node:
     def name(self) -> str:
         """The op's name."""
         return self.op.name
-
-    @property
-    def next_functions(self) -> tuple:
-        """For each input (node, output number); (None, 0) where nothing was recorded or a leaf stands."""
-        edges = (p if type(p) is tuple else (p if type(p) is Node else None, 0) for p in self.parents)
-        return tuple(edges)
 
     def __repr__(self) -> str:
         return f"<{self.op.name}>"
@@ -130,6 +125,8 @@ class Op:
             if isinstance(error, np.exceptions.AxisError):  # keeps its text elsewhere
                 raise IndexError(text) from error
             error.args = (text,)
+        if type(error) is ValueError:
+            raise ArgumentError(text) from error
 
 
 def _function(self: Op):
@@ -178,7 +175,7 @@ def _function(self: Op):
             self._explain(error, arrays)
             raise
         if modes.watching and mode.anomaly:
-            check_values(self, y, "forward")
+            check_values(self, y, "forward", given=arrays)
         several = y.__class__ is tuple
         if not several and y.__class__ not in BACKENDS:
             y = np.asarray(y)  # arithmetic on 0-d NumPy arrays gives scalars
@@ -230,7 +227,7 @@ def op(body=None, *, composed=None, promote: slice | None = _ALL, floating: bool
     >>> @op
     ... def cube(x):
     ...     return x * x * x, (lambda g: 3 * g * x * x,)
-    >>> x = Tensor(np.array(2.0), requires_grad=True)
+    >>> x = wrap(np.array(2.0), requires_grad=True)
     >>> cube(x).backward(); x.grad.array
     array(12.)
     """
@@ -282,7 +279,7 @@ BACKENDS[Tensor] = BACKENDS[Parameter] = TensorBackend()
 
 
 # ------------------------------------------------------------------------------------------------------- the walk
-def _reachable(edges, stop) -> list[Node]:
+def reachable(edges, stop) -> list[Node]:
     """All nodes behind `edges` but not behind `stop`, newest first: numbers grow along the tape, so sorting will do."""
     seen = {e[0] if type(e) is tuple else e for e in edges if not isinstance(e, Tensor)}
     stack = list(seen)
@@ -305,7 +302,7 @@ def walk(seeds, wanted=None, retain=False, replay=None, stop=frozenset()):
     grads: dict = {}
     owned: set = set()
     result: dict = {}
-    nodes = _reachable([edge for edge, _ in seeds], stop)
+    nodes = reachable([edge for edge, _ in seeds], stop)
     needed = None if wanted is None else _needed(nodes, wanted)
     replayed = replay(nodes) if replay else None
     for edge, g in seeds:
@@ -334,7 +331,11 @@ def walk(seeds, wanted=None, retain=False, replay=None, stop=frozenset()):
                 parents = node.parents
                 if wanted is not None:  # no vjp runs for a side branch
                     parents = [p if _leads(p, wanted, needed) else None for p in parents]
-                _through(node, parents, replayed[node] if replayed else vjps, gs, grads, owned)
+                if replayed:
+                    vjps = replayed[node]
+                if node.hooks and None in node.hooks:  # those on the node itself
+                    gs, vjps = node.hooks[None](gs, vjps)
+                _through(node, parents, vjps, gs, grads, owned)
         if not retain and (needed is None or node in needed):
             node.vjps, node.parents, node.inputs, node.cells = None, (), None, ()
     for edge, g in grads.items():  # what is left belongs to leaves, or to edges that `stop` cut off

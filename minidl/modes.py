@@ -15,6 +15,7 @@ class _Mode(threading.local):
     grad = True
     inference = False
     anomaly = False
+    check_nan = True
     path: tuple[str, ...] = ()  # the modules being called, for anomaly mode
     dtype = float32  # of new floating-point tensors
 
@@ -23,7 +24,7 @@ mode = _Mode()
 tick = count(1).__next__  # numbers for nodes and in-place changes, in the order in which they happen
 last_change = 0  # the number of the last in-place change of any tensor
 _counting = threading.Lock()
-watching = 0  # how many threads are in anomaly mode: one integer test per op while it is nought
+watching = 0  # how many threads are in anomaly mode, and hooks of all modules: one integer test while it is nought
 
 
 class set_grad_enabled(contextlib.ContextDecorator):
@@ -125,28 +126,60 @@ def is_inference_mode_enabled() -> bool:
     return mode.inference
 
 
+class set_detect_anomaly(contextlib.ContextDecorator):
+    """Switch anomaly mode, see `detect_anomaly`: at once when called, until the end of a `with` block."""
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        self._outer = _watch(mode, check_nan)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc) -> None:
+        _watch(*self._outer)
+
+
 class detect_anomaly(contextlib.ContextDecorator):
     """Within the block every value and every gradient is checked to be finite and of the right shape and dtype.
 
     The error names the op, the module's path and the line of the program where the forward ran. Costs time: for finding
-    a fault, not for training.
+    a fault, not for training. A minus infinity that came in, as in a mask, may go on. check_nan=False: the lines alone.
     """
 
-    def __init__(self) -> None:
-        self._outer: list[bool] = []
+    def __init__(self, check_nan: bool = True) -> None:
+        self._outer: list[tuple] = []
+        self._check_nan = check_nan
 
     def __enter__(self) -> None:
-        global watching
-        self._outer.append(mode.anomaly)
-        mode.anomaly = True
-        with _counting:
-            watching += 1
+        self._outer.append(_watch(True, self._check_nan))
 
     def __exit__(self, *exc) -> None:
-        global watching
-        mode.anomaly = self._outer.pop()
-        with _counting:
-            watching -= 1
+        _watch(*self._outer.pop())
+
+
+def watch(change: int) -> None:
+    """Count those who watch."""
+    global watching
+    with _counting:
+        watching += change
+
+
+def _watch(anomaly: bool, check_nan: bool) -> tuple[bool, bool]:
+    """Set this thread's anomaly mode; returns what it was."""
+    outer = mode.anomaly, mode.check_nan
+    watch(bool(anomaly) - mode.anomaly)
+    mode.anomaly, mode.check_nan = bool(anomaly), bool(check_nan)
+    return outer
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly mode is on in this thread."""
+    return mode.anomaly
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly mode, if it is on, looks at the values."""
+    return mode.check_nan
 
 
 def set_default_dtype(d) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from . import modes
 from .backend import BACKENDS, backend_of, device, get_backend
 from .backend import host as _host  # noqa: F401  (registers NumPy arrays)
-from .backend.dtypes import as_dtype
+from .backend.dtypes import as_dtype, called
 from .modes import mode, tick
 
 _new = object.__new__
@@ -21,15 +21,16 @@ _new = object.__new__
 class Tensor:
     """An array (`.array`, NumPy or CuPy) that remembers how it was computed.
 
-    `Tensor(array)` wraps an array without copying; lists become float32, and `Tensor(2, 3)` is an uninitialised 2x3
-    tensor, as in PyTorch, where `tensor(...)` is the usual way to make one. The methods with PyTorch's names are
-    attached by `methods.py`.
+    `Tensor(array)` wraps an array of the default dtype without copying; other arrays and lists are cast to it, and
+    `Tensor(2, 3)` is an uninitialised 2x3 tensor, as in PyTorch, where `tensor(...)` is the usual way to make one. The
+    methods with PyTorch's names are attached by `methods.py`.
     """
 
     __array_ufunc__ = None  # `ndarray * Tensor` is a Tensor: NumPy and CuPy leave the operator to us
     _grad: Tensor | None = None
     _requires_grad = False
     array: Any
+    _any_dtype = False  # True: an array given to the class is taken as it is
     edge: Any = None  # the Node (and which of its outputs) that computed this; None: a leaf
     version: list | None = (
         None  # [number of the last in-place change, arrays changed ...], shared by the views of one memory
@@ -41,13 +42,15 @@ class Tensor:
 
     def __init__(self, *data, requires_grad: bool = False) -> None:
         x: Any = data[0] if len(data) == 1 else None
-        version = None
+        version, kind = None, mode.dtype.dtype
         if isinstance(x, Tensor):
             x, version = x.array, x.version
         elif x is None or isinstance(x, int):  # sizes
-            x = np.empty(data, dtype=np.float32)
+            x = np.empty(data or 0, dtype=kind)
         elif x.__class__ not in BACKENDS:
-            x = np.asarray(x) if isinstance(x, np.generic) else np.array(x, dtype=np.float32)
+            x = np.array(x, dtype=kind)
+        elif x.dtype != kind and not self._any_dtype:
+            x = backend_of(x).astype(x, dtype=kind)
         as_dtype(x.dtype)
         self.array = x
         self.version = version or [0]
@@ -116,7 +119,9 @@ class Tensor:
 
     @property
     def data(self) -> Tensor:
-        return self.detach()
+        t = self.detach()
+        t.version = self.version and [0]  # changes through it are the program's own affair, as in PyTorch
+        return t
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -271,6 +276,8 @@ class Tensor:
 class Parameter(Tensor):
     """A Tensor that a Module's optimizer trains: a leaf, `requires_grad=True` unless said otherwise."""
 
+    _any_dtype = True
+
     def __init__(self, data=None, requires_grad: bool = True) -> None:
         super().__init__(np.empty(0, dtype=np.float32) if data is None else data)
         self.requires_grad = requires_grad
@@ -285,8 +292,15 @@ class Size(tuple):
         """The number of elements of a tensor of this shape."""
         return functools.reduce(int.__mul__, self, 1)
 
+    def __getitem__(self, index):
+        part = tuple.__getitem__(self, index)
+        return Size(part) if type(part) is tuple else part
+
+    def __add__(self, other):
+        return Size(tuple.__add__(self, tuple(other)))
+
     def __repr__(self) -> str:
-        return f"minidl.Size({list(self)})"
+        return f"{called.name}.Size({list(self)})"
 
 
 class Handle:

@@ -13,38 +13,17 @@ from typing import Any
 import numpy as np
 
 from .autograd import grad
+from .autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck, scattered
+from .autograd.gradcheck import dot as _dot
+from .autograd.gradcheck import host as _host
+from .autograd.gradcheck import like as _like
+from .autograd.gradcheck import tupled as _tuple
 from .backend import BACKENDS, backend_of
 from .engine import Op
 from .modes import enable_grad
 from .tensor import Tensor, wrap
 
-
-class GradcheckError(RuntimeError):
-    """What `gradcheck` and `gradgradcheck` raise: a derivative that does not agree with differences."""
-
-
-# ------------------------------------------------------------------------------ arrays on either device, on the host
-def _host(x) -> np.ndarray:
-    array = x.array if isinstance(x, Tensor) else x
-    return np.asarray(backend_of(array).to_host(array))
-
-
-def _like(values: np.ndarray, like: Any) -> Any:
-    """Host values as an array of the kind, dtype and device of `like`."""
-    B = backend_of(like)
-    return B.from_host(np.ascontiguousarray(values, dtype=like.dtype).reshape(like.shape), B.device_of(like))
-
-
-def _dot(xs, ys) -> float:
-    """The sum of all the products, in double precision on the host; None counts as zeros."""
-    pairs = [
-        (_host(x).astype(np.float64), _host(y).astype(np.float64)) for x, y in zip(xs, ys, strict=True) if x is not None
-    ]
-    return float(sum(np.vdot(x, y) for x, y in pairs))
-
-
-def _tuple(x) -> tuple:
-    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+__all__ = ["Case", "GradcheckError", "check_op", "gradcheck", "gradgradcheck", "scattered"]
 
 
 def _is_array(x: Any) -> bool:
@@ -53,210 +32,6 @@ def _is_array(x: Any) -> bool:
 
 def _is_float(x: Any) -> bool:
     return _is_array(x) and x.dtype.kind == "f"
-
-
-# ------------------------------------------------------------------------------------------------ gradcheck and its kin
-def _leaves(inputs, where: str) -> list[int]:
-    """The positions of the inputs to differentiate; refuses what differences cannot judge."""
-    found = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
-    if not found:
-        raise ValueError(f"{where}: none of the inputs requires a gradient")
-    for i in found:
-        array = inputs[i].array
-        if array.dtype != np.float64:
-            raise ValueError(f"{where}: input {i} is {inputs[i].dtype}; differences need float64, use x.double()")
-        if any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
-            raise ValueError(f"{where}: input {i} is expanded, its elements share memory; use x.contiguous()")
-    return found
-
-
-def _call(func, inputs) -> list[Tensor]:
-    """The floating-point outputs."""
-    return [y for y in _tuple(func(*inputs)) if isinstance(y, Tensor) and y.array.dtype.kind == "f"]
-
-
-def _moved(inputs, changes: dict[int, np.ndarray]) -> list:
-    """The inputs, detached, those in `changes` moved by that much."""
-    moved = [x.detach() if isinstance(x, Tensor) else x for x in inputs]
-    for i, step in changes.items():
-        moved[i] = wrap(_like(_host(inputs[i]) + step, inputs[i].array))
-        moved[i].requires_grad = True  # func may itself call grad
-    return moved
-
-
-def _difference(func, inputs, changes: dict[int, np.ndarray], eps: float) -> list[np.ndarray]:
-    """The outputs' derivative along `changes`, by a central difference."""
-    up, down = (_call(func, _moved(inputs, {i: s * h for i, s in changes.items()})) for h in (eps, -eps))
-    return [(_host(a) - _host(b)) / (2 * eps) for a, b in zip(up, down, strict=True)]
-
-
-def _vjp(y: Tensor, leaves, v: np.ndarray, create_graph=False) -> list[np.ndarray]:
-    """The gradients of <y, v>, zeros where there are none."""
-    if not y.requires_grad:
-        return [np.zeros(x.shape) for x in leaves]
-    seed = wrap(_like(v, y.array))
-    found = grad([y], leaves, [seed], retain_graph=True, create_graph=create_graph, allow_unused=True)
-    return [np.zeros(x.shape) if g is None else _host(g) for g, x in zip(found, leaves, strict=True)]
-
-
-def _check_fast(func, inputs, positions, eps, atol, rtol) -> None:
-    """One random direction through inputs and outputs."""
-    rng = np.random.default_rng(0)
-    steps = {i: rng.normal(size=inputs[i].shape) for i in positions}
-    leaves = [inputs[i] for i in positions]
-    for k, (y, dy) in enumerate(zip(_call(func, inputs), _difference(func, inputs, steps, eps), strict=True)):
-        v = rng.normal(size=y.shape)
-        numerical = float(np.vdot(v, dy))
-        analytical = float(sum(np.vdot(g, steps[i]) for i, g in zip(positions, _vjp(y, leaves, v), strict=True)))
-        size = max(1.0, float(np.sqrt(v.size * sum(s.size for s in steps.values()))))
-        if not abs(numerical - analytical) <= atol * size + rtol * abs(numerical):
-            raise GradcheckError(
-                f"gradcheck: along a random direction, output {k} changes by {numerical:.8g}, but backward says "
-                f"{analytical:.8g}"
-            )
-
-
-def _check_full(func, inputs, positions, eps, atol, rtol) -> None:
-    """The whole Jacobian matrix: every input element against every output element."""
-    outputs = _call(func, inputs)
-    leaves = [inputs[i] for i in positions]
-    for i in positions:
-        size = inputs[i].numel()
-        numerical = [np.zeros((size, y.numel())) for y in outputs]
-        for j in range(size):
-            step = np.zeros(size)
-            step[j] = 1.0
-            for matrix, dy in zip(
-                numerical, _difference(func, inputs, {i: step.reshape(inputs[i].shape)}, eps), strict=True
-            ):
-                matrix[j] = dy.ravel()
-        for k, (y, expected) in enumerate(zip(outputs, numerical, strict=True)):
-            analytical = np.zeros_like(expected)
-            for j in range(y.numel()):
-                v = np.zeros(y.numel())
-                v[j] = 1.0
-                analytical[:, j] = _vjp(y, leaves, v)[positions.index(i)].ravel()
-            if not np.allclose(analytical, expected, rtol=rtol, atol=atol):
-                worst = np.unravel_index(np.argmax(np.abs(analytical - expected)), expected.shape)
-                raise GradcheckError(
-                    f"gradcheck: the Jacobian of output {k} of input {i} disagrees with differences, worst at "
-                    f"(input element {worst[0]}, output element {worst[1]}): backward says {analytical[worst]:.8g}, "
-                    f"the difference is {expected[worst]:.8g}\nbackward (inputs x outputs):\n{analytical}\n"
-                    f"differences:\n{expected}"
-                )
-
-
-def _check_repeatable(func, inputs, positions, nondet_tol, check_grad_dtypes) -> None:
-    leaves = [inputs[i] for i in positions]
-    for k, y in enumerate(_call(func, inputs)):
-        v = np.ones(y.shape)
-        if check_grad_dtypes and y.requires_grad:
-            for i, g in zip(
-                positions, grad([y], leaves, [wrap(_like(v, y.array))], True, allow_unused=True), strict=True
-            ):
-                if g is not None and g.dtype != inputs[i].dtype:
-                    raise GradcheckError(
-                        f"gradcheck: the gradient of input {i} is {g.dtype}, the input {inputs[i].dtype}"
-                    )
-        for a, b in zip(_vjp(y, leaves, v), _vjp(y, leaves, v), strict=True):
-            if not np.allclose(a, b, rtol=0.0, atol=nondet_tol, equal_nan=True):
-                raise GradcheckError(f"gradcheck: two backwards from output {k} differ by {np.abs(a - b).max():.3g}")
-
-
-def gradcheck(
-    func: Callable,
-    inputs: Tensor | Sequence,
-    *,
-    eps: float = 1e-6,
-    atol: float = 1e-5,
-    rtol: float = 1e-3,
-    raise_exception: bool = True,
-    nondet_tol: float = 0.0,
-    check_grad_dtypes: bool = False,
-    fast_mode: bool = False,
-) -> bool:
-    """Compare the gradients of `func(*inputs)` with central differences: (f(x + eps) - f(x - eps)) / (2 eps).
-
-    inputs: a Tensor or several; those that require a gradient must be float64. fast_mode: one random direction instead
-    of the whole Jacobian matrix. nondet_tol: how much two backwards may differ. Raises GradcheckError, or returns False
-    if raise_exception is off, where they disagree by more than atol + rtol |difference|.
-
-    >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
-    >>> gradcheck(lambda x: x * x, x)
-    True
-    """
-    inputs = _tuple(inputs)
-    positions = _leaves(inputs, "gradcheck")
-    try:
-        with enable_grad():
-            if not any(y.requires_grad for y in _call(func, inputs)):
-                raise GradcheckError("gradcheck: no floating-point output depends on an input that requires a gradient")
-            _check_repeatable(func, inputs, positions, nondet_tol, check_grad_dtypes)
-            (_check_fast if fast_mode else _check_full)(func, inputs, positions, eps, atol, rtol)
-    except GradcheckError:
-        if raise_exception:
-            raise
-        return False
-    return True
-
-
-def gradgradcheck(
-    func: Callable,
-    inputs: Tensor | Sequence,
-    grad_outputs: Tensor | Sequence | None = None,
-    *,
-    eps: float = 1e-6,
-    atol: float = 1e-5,
-    rtol: float = 1e-3,
-    gen_non_contig_grad_outputs: bool = False,
-    raise_exception: bool = True,
-    nondet_tol: float = 0.0,
-    check_grad_dtypes: bool = False,
-    fast_mode: bool = False,
-) -> bool:
-    """`gradcheck` of the gradient: with respect to `inputs` and to the gradients of the outputs.
-
-    grad_outputs: these gradients, random if None; gen_non_contig_grad_outputs: random ones with gaps in memory.
-
-    >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
-    >>> gradgradcheck(lambda x: x * x * x, x)
-    True
-    """
-    inputs = _tuple(inputs)
-    positions = _leaves(inputs, "gradgradcheck")
-    with enable_grad():
-        outputs = [y for y in _call(func, inputs) if y.requires_grad]
-    if grad_outputs is None:
-        rng = np.random.default_rng(0)
-        seeds = [wrap(_like(rng.normal(size=y.shape), y.array)) for y in outputs]
-        if gen_non_contig_grad_outputs:
-            seeds = [wrap(scattered(v.array)) for v in seeds]
-        for v in seeds:
-            v.requires_grad = True
-    else:
-        seeds = list(_tuple(grad_outputs))
-
-    def gradient(*args):
-        xs, vs = list(args[: len(inputs)]), args[len(inputs) :]
-        for i in positions:
-            if not xs[i].requires_grad:  # a shifted copy, for a difference
-                xs[i] = xs[i].detach().requires_grad_()
-        leaves = [xs[i] for i in positions]
-        ys = [y for y in _call(func, xs) if y.requires_grad]
-        found = grad(ys, leaves, list(vs), create_graph=True, allow_unused=True)
-        return tuple(g for g in found if g is not None)
-
-    return gradcheck(
-        gradient,
-        (*inputs, *seeds),
-        eps=eps,
-        atol=atol,
-        rtol=rtol,
-        raise_exception=raise_exception,
-        nondet_tol=nondet_tol,
-        check_grad_dtypes=check_grad_dtypes,
-        fast_mode=fast_mode,
-    )
 
 
 # ------------------------------------------------------------------------------------------------------ cases of an op
@@ -294,16 +69,6 @@ class Case:
         """A random gradient for each output that takes one."""
         rng = np.random.default_rng(7)
         return [wrap(_like(rng.normal(size=y.shape), y.array)) for y in ys if y.requires_grad]
-
-
-def scattered(x):
-    """The same values in memory that is in another order and has gaps."""
-    if x.ndim == 0:
-        return x
-    memory = np.zeros((2 * x.shape[-1], *x.shape[-2::-1]), dtype=x.dtype)
-    memory.T[..., ::-2] = _host(x)
-    B = backend_of(x)
-    return B.from_host(memory, B.device_of(x)).T[..., ::-2]
 
 
 def _close(got, expected, what: str, rtol: float, atol: float) -> None:

@@ -98,8 +98,8 @@ def test_grad_unused_inputs(where):
     assert zeros.shape == (1, 1) and zeros.dtype == minidl.float64 and zeros.item() == 0.0
     with pytest.raises(RuntimeError, match="not a Tensor that requires a gradient"):
         minidl.grad((x * x).sum(), [where.tensor([1.0])])
-    with pytest.raises(NotImplementedError, match="is_grads_batched"):
-        minidl.grad(x, x, where.tensor([1.0, 1.0]), is_grads_batched=True)
+    with pytest.raises(RuntimeError, match="first dimension"):
+        minidl.grad(x, x, where.tensor(1.0), is_grads_batched=True)
 
 
 def test_grad_of_interior_tensors(where):

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from . import modes
-from .backend import BACKENDS, backend_of
-from .engine import FUNCTIONS, Aux, accumulate, walk
-from .guards import refuse_changed, refuse_released
-from .modes import detect_anomaly as detect_anomaly
-from .modes import enable_grad as enable_grad
-from .modes import inference_mode as inference_mode
-from .modes import mode
-from .modes import no_grad as no_grad
-from .modes import set_grad_enabled as set_grad_enabled
-from .tensor import Tensor, describe, wrap
+import warnings
+from typing import Any
+
+from .. import modes
+from ..backend import BACKENDS, backend_of
+from ..engine import FUNCTIONS, Aux, accumulate, walk
+from ..guards import refuse_changed, refuse_released
+from ..modes import mode
+from ..tensor import Tensor, describe, wrap
+from .graph import GradientEdge, edge_of
 
 
-def backward(tensors, gradients=None, retain_graph=None, create_graph=False, inputs=None) -> None:
+def backward(
+    tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None
+) -> None:
     """Add the gradients of all `tensors` to `.grad` of the leaves that require one (of `inputs` alone if given).
 
-    gradients: dL/d(tensor) for each tensor, of its shape; None for a scalar means 1. retain_graph: keep the graph for
+    grad_tensors: dL/d(tensor) for each tensor, of its shape; None for a scalar means 1 (grad_variables is its old name,
+    which warns). retain_graph: keep the graph for
     another backward. create_graph: record the backward itself, for higher derivatives (which keeps the graph too).
     """
-    tensors, gradients = _sequence(tensors), None if gradients is None else _sequence(gradients)
+    if grad_variables is not None:
+        warnings.warn("backward: grad_variables is deprecated; use grad_tensors", FutureWarning, stacklevel=2)
+        if grad_tensors is not None:
+            raise RuntimeError("backward: got both grad_tensors and grad_variables, which mean the same")
+        grad_tensors = grad_variables
+    tensors, gradients = _sequence(tensors), None if grad_tensors is None else _sequence(grad_tensors)
     wanted = None
     if inputs is not None:
         inputs = _sequence(inputs)
@@ -42,6 +49,7 @@ def grad(
     grad_outputs=None,
     retain_graph=None,
     create_graph=False,
+    only_inputs=True,
     allow_unused=None,
     is_grads_batched=False,
     materialize_grads=False,
@@ -49,16 +57,19 @@ def grad(
     """d(sum of grad_outputs * outputs) / d(inputs) as new Tensors; `.grad` is left alone.
 
     allow_unused: None for an input that no output depends on, which is an error otherwise. materialize_grads: zeros
-    for it. Interior tensors may be inputs too.
+    for it. Interior tensors may be inputs too. is_grads_batched: the grad_outputs, and so the results, have a first
+    dimension more, for several of them (one after the other: it saves no time). only_inputs: is always so; False warns.
 
     >>> x = Tensor([3.0]).requires_grad_()
     >>> (g,) = grad((x * x * x).sum(), x, create_graph=True)
     >>> (h,) = grad(g.sum(), x); g.item(), h.item()
     (27.0, 18.0)
     """
-    if is_grads_batched:
-        raise NotImplementedError("grad: is_grads_batched is not supported; call grad for each row")
+    if not only_inputs:
+        warnings.warn("grad: only_inputs=False is no longer possible, in PyTorch too", FutureWarning, stacklevel=2)
     outputs, inputs = _sequence(outputs), _sequence(inputs)
+    if is_grads_batched:
+        return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     edges = [_edge(t, "grad") for t in inputs]
     gradients = None if grad_outputs is None else _sequence(grad_outputs)
     found, _ = _walk(outputs, gradients, set(edges), retain_graph, create_graph, "grad")
@@ -67,7 +78,7 @@ def grad(
         g = found.get(edge)
         if g is not None and not isinstance(g, Tensor):
             g = wrap(backend_of(g).copy(g))  # never the memory of another gradient, or of a seed
-        if g is None and materialize_grads:
+        if g is None and materialize_grads and isinstance(t, Tensor):
             g = wrap(backend_of(t.array).zeros_like(t.array))
         if g is None and not allow_unused:
             raise RuntimeError(f"grad: no output depends on input {i}; pass allow_unused=True to get None for it")
@@ -75,11 +86,30 @@ def grad(
     return tuple(result)
 
 
+def _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads):
+    """`grad` for each row of the grad_outputs, stacked."""
+    gradients = _sequence(grad_outputs)
+    sizes = {g.shape[0] if isinstance(g, Tensor) and g.ndim else None for g in gradients if g is not None}
+    if len(sizes) != 1 or sizes in ({0}, {None}):
+        raise RuntimeError("grad: with is_grads_batched the grad_outputs need a common first dimension")
+    n: Any = sizes.pop()
+    getitem, rows = FUNCTIONS["getitem"], []
+    for i in range(n):
+        row = [None if g is None else getitem(g, index=i) for g in gradients]
+        keep = True if i < n - 1 else retain_graph
+        rows.append(grad(outputs, inputs, row, keep, create_graph, True, allow_unused, False, materialize_grads))
+    return tuple(
+        [None if column[0] is None else FUNCTIONS["pile"](*column, axis=0) for column in zip(*rows, strict=True)]
+    )
+
+
 def _sequence(x) -> list:
-    return [x] if isinstance(x, Tensor) or x is None else x if x.__class__ is list else list(x)
+    return [x] if isinstance(x, (Tensor, GradientEdge)) or x is None else x if x.__class__ is list else list(x)
 
 
-def _edge(t: Tensor, where: str):
+def _edge(t, where: str):
+    if isinstance(t, GradientEdge):
+        return edge_of(t)
     if not isinstance(t, Tensor) or not t._requires_grad:
         raise RuntimeError(f"{where}: one of the inputs is not a Tensor that requires a gradient")
     return t.edge or t
@@ -92,7 +122,7 @@ def _walk(tensors, gradients, wanted, retain_graph, create_graph, where):
     retain = create_graph if retain_graph is None else retain_graph
     before, mode.grad = mode.grad, create_graph
     try:
-        return walk(seeds, wanted, retain, _replay if create_graph else None)
+        return walk(seeds, wanted, retain, replay if create_graph else None)
     finally:
         mode.grad = before
 
@@ -115,26 +145,31 @@ def _seed(t: Tensor, g, create_graph: bool, where: str):
 
 
 # --------------------------------------------------------------------------------------------- higher derivatives
-def _replay(nodes, known=None) -> dict:
+def replay(nodes, known=None) -> dict:
     """vjps over Tensors for all nodes: their forward once more, oldest first, each output standing for the original.
 
     known: Tensors for edges that come from outside `nodes`.
     """
     outputs, vjps = dict(known or {}), {}
     for node in reversed(nodes):
+        y: Any
         if node.vjps is None:
             refuse_released(node)
         if modes.last_change > node.order:  # also where no gradient goes: its value would be computed anew
             refuse_changed(node, True)
-        inputs = [
-            outputs.get(p, p) if p is not None else wrap(c) if c.__class__ in BACKENDS else c
-            for p, c in zip(node.parents, node.inputs or node.parents, strict=True)
-        ]
-        inputs = node.op.promoted(inputs)
-        if node.op.composed is None:
-            y, vjps[node] = node.op.body(*inputs, **node.static)
+        if node.op.body is None:  # a Function: what it gave stands, and its backward works on Tensors as it is
+            outs = [o if o.__class__ is Aux else wrap(o) for o in node.inputs or ()]
+            y, vjps[node] = tuple(outs) if node.static["several"] else outs[0], node.vjps
         else:
-            y, vjps[node] = _composed(node.op.composed, inputs, node.static)
+            inputs = [
+                outputs.get(p, p) if p is not None else wrap(c) if c.__class__ in BACKENDS else c
+                for p, c in zip(node.parents, node.inputs or node.parents, strict=True)
+            ]
+            inputs = node.op.promoted(inputs)
+            if node.op.composed is None:
+                y, vjps[node] = node.op.body(*inputs, **node.static)
+            else:
+                y, vjps[node] = _composed(node.op.composed, inputs, node.static)
         for i, o in enumerate(y if y.__class__ is tuple else (y,)):
             if o.__class__ is not Aux:
                 edge = (node, i) if y.__class__ is tuple else node
@@ -152,7 +187,7 @@ def _composed(definition, inputs, static):
     def joint(*gs, needs):
         ys = outputs if outputs.__class__ is tuple else (outputs,)
         seeds = [(y.edge, g) for y, g in zip(ys, gs, strict=True) if g is not None and y._requires_grad]
-        found, _ = walk(seeds, set(known), True, lambda nodes: _replay(nodes, known), frozenset(known))
+        found, _ = walk(seeds, set(known), True, lambda nodes: replay(nodes, known), frozenset(known))
         return [found.get(x.edge) if isinstance(x, Tensor) and x._requires_grad else None for x in heads]
 
     return outputs, joint
