@@ -5,18 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from .. import functions as F
+from ..backend import ArgumentError
 from ..tensor import Tensor
 
 
+class DtypeError(TypeError, RuntimeError):
+    """A Tensor of a wrong dtype: a TypeError, as in Python, and a RuntimeError, as in PyTorch."""
+
+
 def ints(value, count: int, name: str, where: str, low: int = 1) -> tuple[int, ...]:
-    """An int, or `count` of them (at most four), as `count`; each at least `low`."""
+    """An int, or `count` of them (at most six), as `count`; each at least `low`."""
     given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     given = given * count if len(given) == 1 else given
     if len(given) != count or any(not isinstance(v, (int, np.integer)) or isinstance(v, bool) for v in given):
-        several = f" or {('two', 'three', 'four')[count - 2]} ints" if count > 1 else ""
+        several = f" or {('two', 'three', 'four', 'five', 'six')[count - 2]} ints" if count > 1 else ""
         raise TypeError(f"{where}: {name} must be an int{several}, got {value!r}")
     if min(given) < low:
-        raise ValueError(f"{where}: {name} must be at least {low}, got {value!r}")
+        raise ArgumentError(f"{where}: {name} must be at least {low}, got {value!r}")
     return tuple([int(v) for v in given])
 
 
@@ -36,7 +41,7 @@ def number(value, name: str, where: str):
 def probability(p, where: str):
     """p, which must be a number between 0 and 1."""
     if not 0 <= number(p, "p", where) <= 1:
-        raise ValueError(f"{where}: p must be between 0 and 1, got {p}")
+        raise ArgumentError(f"{where}: p must be between 0 and 1, got {p}")
     return p
 
 
@@ -46,7 +51,7 @@ def positive(where: str, **values) -> None:
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
             raise TypeError(f"{where}: {name} must be an int, got {value!r}")
         if value < 1:
-            raise ValueError(f"{where}: {name} must be at least 1, got {value}")
+            raise ArgumentError(f"{where}: {name} must be at least 1, got {value}")
 
 
 def a_tensor(x, where: str, name: str = "input") -> Tensor:
@@ -59,14 +64,14 @@ def a_tensor(x, where: str, name: str = "input") -> Tensor:
 def floating(x, where: str, name: str = "input") -> Tensor:
     """x, which must be a floating-point Tensor."""
     if a_tensor(x, where, name).array.dtype.kind != "f":
-        raise TypeError(f"{where}: {name} must be floating point, got {x.dtype}; use {name}.float()")
+        raise DtypeError(f"{where}: {name} must be floating point, got {x.dtype}; use {name}.float()")
     return x
 
 
 def same_dtype(x, weight, where: str) -> None:
     """Input and weight must have one dtype: silently computing a float64 batch in float64 would be slow."""
     if a_tensor(x, where).array.dtype != a_tensor(weight, where, "weight").array.dtype:
-        raise TypeError(
+        raise DtypeError(
             f"{where}: input is {x.dtype}, weight is {weight.dtype}; cast one, as in input.to(weight.dtype)"
         )
 
@@ -76,13 +81,22 @@ def images(x: Tensor, where: str) -> tuple[Tensor, bool]:
     if a_tensor(x, where).array.ndim == 4:
         return x, False
     if x.array.ndim != 3:
-        raise ValueError(f"{where}: expected input (N, C, H, W) or (C, H, W), got {tuple(x.shape)}")
+        raise ArgumentError(f"{where}: expected input (N, C, H, W) or (C, H, W), got {tuple(x.shape)}")
     return F.unsqueeze(x, 0), True
 
 
 def lines(x: Tensor, where: str) -> tuple[Tensor, bool]:
     """x (N, C, L) as images of one row (N, C, 1, L), and whether it came as one line (C, L)."""
     if a_tensor(x, where).array.ndim not in (2, 3):
-        raise ValueError(f"{where}: expected input (N, C, L) or (C, L), got {tuple(x.shape)}")
+        raise ArgumentError(f"{where}: expected input (N, C, L) or (C, L), got {tuple(x.shape)}")
     single = x.array.ndim == 2
     return F.unsqueeze(F.unsqueeze(x, 0) if single else x, 2), single
+
+
+def volumes(x: Tensor, where: str) -> tuple[Tensor, bool]:
+    """x as (N, C, D, H, W), and whether it came as one volume (C, D, H, W)."""
+    if a_tensor(x, where).array.ndim == 5:
+        return x, False
+    if x.array.ndim != 4:
+        raise ArgumentError(f"{where}: expected input (N, C, D, H, W) or (C, D, H, W), got {tuple(x.shape)}")
+    return F.unsqueeze(x, 0), True

@@ -1,7 +1,10 @@
-"""The convolution layers of one and two dimensions, and the transposed ones."""
+"""The convolution layers of one, two and three dimensions, and the transposed ones."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from ..backend import ArgumentError
 from ..tensor import Tensor
 from . import functional
 from .checks import ints, positive
@@ -12,48 +15,52 @@ from .module import Module
 _MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class _Conv(Module):
-    dims = 2
-    transposed = False
+class _ConvNd(Module):
+    """What all convolutions have in common, made with the arguments that PyTorch's class of this name takes."""
+
+    dims = 0  # of an image; if not given, as many as kernel_size has numbers
+    function: Callable[..., Tensor]
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
+        in_channels: int,
+        out_channels: int,
         kernel_size,
         stride,
         padding,
         dilation,
-        groups,
-        bias,
-        padding_mode,
-        device,
-        dtype,
+        transposed: bool,
+        output_padding,
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+        device=None,
+        dtype=None,
     ) -> None:
         super().__init__()
-        name, dims = type(self).__name__, self.dims
+        name, dims = type(self).__name__, self.dims or len(kernel_size)
         positive(name, in_channels=in_channels, out_channels=out_channels, groups=groups)
         for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
                 raise ValueError(f"{name}: {what} {channels} is not divisible by groups {groups}")
         if padding_mode not in _MODES:
             raise ValueError(f"{name}: padding_mode must be one of {', '.join(_MODES)}, got {padding_mode!r}")
-        if self.transposed and padding_mode != "zeros":
-            raise NotImplementedError(f"{name}: padding_mode={padding_mode!r} is not supported; 'zeros' is")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = ints(kernel_size, dims, "kernel_size", name)
         self.stride = ints(stride, dims, "stride", name)
         self.dilation = ints(dilation, dims, "dilation", name)
-        if isinstance(padding, str) and not self.transposed:
+        if isinstance(padding, str) and not transposed:
             width = same_padding(padding, self.kernel_size, self.stride, self.dilation, name)
             self.padding: str | tuple[int, ...] = padding
         else:
             self.padding = ints(padding, dims, "padding", name, low=0)
             width = tuple([(n, n) for n in self.padding])
-        self.padding_mode = padding_mode
-        self._around = tuple([n for both in reversed(width) for n in both])  # what `functional.pad` wants
-        channels = (in_channels, out_channels // groups) if self.transposed else (out_channels, in_channels // groups)
-        self.weight = new_parameter((*channels, *self.kernel_size), device, dtype)
+        self.transposed, self.padding_mode = transposed, padding_mode
+        self.output_padding = ints(output_padding, dims, "output_padding", name, low=0)
+        around = [count for both in reversed(width) for count in both]  # what `functional.pad` wants
+        self._reversed_padding_repeated_twice = around if isinstance(padding, str) else tuple(around)
+        units = (in_channels, out_channels // groups) if transposed else (out_channels, in_channels // groups)
+        self.weight = new_parameter((*units, *self.kernel_size), device, dtype)
         self.register_parameter("bias", new_parameter((out_channels,), device, dtype) if bias else None)
         self.reset_parameters()
 
@@ -61,25 +68,26 @@ class _Conv(Module):
         """Draw new values for weight and bias."""
         reset_weight_and_bias(self.weight, self.bias)
 
-    def _padded(self, input: Tensor) -> tuple[Tensor, str | tuple[int, ...]]:
-        """The input, padded here if not with zeros, and the padding that is still to be done."""
-        if self.padding_mode == "zeros":
-            return input, self.padding
-        return functional.pad(input, self._around, self.padding_mode), (0,) * self.dims
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution of the input with this weight and bias; what is not padded with zeros is padded first."""
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            input = functional.pad(input, self._reversed_padding_repeated_twice, self.padding_mode)
+            padding = (0,) * len(self.kernel_size)
+        return self.function(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         """The channels and kernel, and what is not the default."""
-        zero, one = (0,) * self.dims, (1,) * self.dims
+        zero, one = (0,) * len(self.kernel_size), (1,) * len(self.kernel_size)
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         text += f", padding={self.padding}" * (self.padding != zero)
         text += f", dilation={self.dilation}" * (self.dilation != one)
-        if self.transposed and self.output_padding != zero:
-            text += f", output_padding={self.output_padding}"
+        text += f", output_padding={self.output_padding}" * (self.output_padding != zero)
         text += f", groups={self.groups}" * (self.groups != 1) + ", bias=False" * (self.bias is None)
         return text + f", padding_mode={self.padding_mode}" * (self.padding_mode != "zeros")
 
 
-class Conv1d(_Conv):
+class Conv1d(_ConvNd):
     """Cross-correlation of lines with a bank of kernels, plus a bias; see `functional.conv1d`.
 
     Parameters: weight (out_channels, in_channels / groups, K) and bias (out_channels), uniform in +-1/sqrt(fan_in)
@@ -89,6 +97,7 @@ class Conv1d(_Conv):
     """
 
     dims = 1
+    function = staticmethod(functional.conv1d)
 
     def __init__(
         self,
@@ -105,16 +114,27 @@ class Conv1d(_Conv):
         dtype=None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            False,
+            0,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
 
     def forward(self, input: Tensor) -> Tensor:
         """The convolution of the input with `weight`, plus `bias`."""
-        x, padding = self._padded(input)
-        return functional.conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
-class Conv2d(_Conv):
+class Conv2d(_ConvNd):
     """Cross-correlation of images with a bank of kernels, plus a bias; see `functional.conv2d`.
 
     Parameters: weight (out_channels, in_channels / groups, K, L) and bias (out_channels), uniform in +-1/sqrt(fan_in)
@@ -127,6 +147,9 @@ class Conv2d(_Conv):
     minidl.Size([8, 16, 32, 32])
     """
 
+    dims = 2
+    function = staticmethod(functional.conv2d)
+
     def __init__(
         self,
         in_channels: int,
@@ -142,18 +165,145 @@ class Conv2d(_Conv):
         dtype=None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            False,
+            0,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
 
     def forward(self, input: Tensor) -> Tensor:
         """The convolution of the input with `weight`, plus `bias`."""
-        x, padding = self._padded(input)
-        return functional.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
-class _ConvTranspose(_Conv):
-    transposed = True
+class Conv3d(_ConvNd):
+    """Cross-correlation of volumes (or films) with a bank of kernels, plus a bias; see `functional.conv3d`.
 
+    Parameters: weight (out_channels, in_channels / groups, J, K, L) and bias (out_channels), uniform in
+    +-1/sqrt(fan_in) with fan_in = in_channels / groups * J * K * L. padding, padding_mode: as in Conv2d.
+    Shape: (N, in_channels, D, H, W) to (N, out_channels, O, P, Q), each size as in Conv2d. Tran et al., 2015.
+
+    >>> from minidl import zeros
+    >>> Conv3d(1, 4, 3, stride=(1, 2, 2), padding=1)(zeros(2, 1, 4, 8, 8)).shape
+    minidl.Size([2, 4, 4, 4, 4])
+    """
+
+    dims = 3
+    function = staticmethod(functional.conv3d)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            False,
+            0,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The convolution of the input with `weight`, plus `bias`."""
+        return self._conv_forward(input, self.weight, self.bias)
+
+
+class _ConvTransposeNd(_ConvNd):
+    """What the transposed ones have in common."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        transposed: bool,
+        output_padding,
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+        device=None,
+        dtype=None,
+    ) -> None:
+        name = type(self).__name__
+        if padding_mode != "zeros":
+            raise ValueError(f"{name}: padding_mode must be 'zeros' for a transposed convolution, got {padding_mode!r}")
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            transposed,
+            output_padding,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
+        for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True):
+            if o >= max(s, d):
+                raise ArgumentError(
+                    f"{name}: output_padding must be smaller than stride or dilation, got {output_padding}"
+                )
+
+    def _output_padding(
+        self, input: Tensor, output_size, stride, padding, kernel_size, num_spatial_dims: int, dilation=None
+    ) -> tuple[int, ...]:
+        """The output_padding that gives output_size, with or without the batch's and the channels' sizes."""
+        if output_size is None:
+            return self.output_padding
+        name, dims, ndim = type(self).__name__, num_spatial_dims, input.array.ndim
+        wanted = (output_size,) * dims if isinstance(output_size, int) else tuple(output_size)
+        if len(wanted) == dims + 2 or (len(wanted) == dims + 1 and ndim == dims + 1):
+            wanted = wanted[-dims:]
+        if len(wanted) != dims:
+            raise ArgumentError(f"{name}: output_size must have {dims} or {ndim} numbers, got {output_size!r}")
+        more = []
+        for i, want in enumerate(wanted):
+            n, s, k, d = input.array.shape[i - dims], stride[i], kernel_size[i], 1 if dilation is None else dilation[i]
+            least = (n - 1) * s - 2 * padding[i] + d * (k - 1) + 1
+            if not least <= want < least + s:
+                raise ArgumentError(
+                    f"{name}: output_size {tuple(wanted)} is not possible for input {tuple(input.shape)}: expected "
+                    f"{least} to {least + s - 1}, got {want}"
+                )
+            more.append(want - least)
+        return tuple(more)
+
+
+class _ConvTranspose(_ConvTransposeNd):
     def __init__(
         self,
         in_channels: int,
@@ -170,47 +320,34 @@ class _ConvTranspose(_Conv):
         dtype=None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            True,
+            output_padding,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
-        name = type(self).__name__
-        self.output_padding = ints(output_padding, self.dims, "output_padding", name, low=0)
-        for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True):
-            if o >= max(s, d):
-                raise ValueError(
-                    f"{name}: output_padding must be smaller than stride or dilation, got {output_padding}"
-                )
 
     def forward(self, input: Tensor, output_size=None) -> Tensor:
         """The transposed convolution of the input with `weight`, plus `bias`; output_size decides output_padding."""
-        function = functional.conv_transpose1d if self.dims == 1 else functional.conv_transpose2d
-        more = self.output_padding if output_size is None else self._missing(input, output_size)
-        return function(input, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation)
-
-    def _missing(self, input: Tensor, output_size) -> tuple[int, ...]:
-        """The output_padding that gives output_size, with or without the batch's and the channels' sizes."""
-        name, dims = type(self).__name__, self.dims
-        wanted = (output_size,) * dims if isinstance(output_size, int) else tuple(output_size)
-        if len(wanted) == dims + 2 or (len(wanted) == dims + 1 and input.array.ndim == dims + 1):
-            wanted = wanted[-dims:]
-        if len(wanted) != dims:
-            raise ValueError(f"{name}: output_size must have {dims} or {input.array.ndim} numbers, got {output_size!r}")
-        more = []
-        for i, want in enumerate(wanted):
-            n, s, k = input.array.shape[i - dims], self.stride[i], self.kernel_size[i]
-            least = (n - 1) * s - 2 * int(self.padding[i]) + self.dilation[i] * (k - 1) + 1
-            if not least <= want < least + s:
-                raise ValueError(
-                    f"{name}: output_size {tuple(wanted)} is not possible for input {tuple(input.shape)}: expected "
-                    f"{least} to {least + s - 1}, got {want}"
-                )
-            more.append(want - least)
-        return tuple(more)
+        more = self._output_padding(
+            input, output_size, self.stride, self.padding, self.kernel_size, self.dims, self.dilation
+        )
+        return self.function(input, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation)
 
 
 class ConvTranspose1d(_ConvTranspose):
     """ConvTranspose2d for lines. Shape: (N, in_channels, L) to (N, out_channels, P)."""
 
     dims = 1
+    function = staticmethod(functional.conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTranspose):
@@ -224,3 +361,13 @@ class ConvTranspose2d(_ConvTranspose):
     >>> ConvTranspose2d(8, 4, 2, stride=2)(zeros(1, 8, 5, 5)).shape
     minidl.Size([1, 4, 10, 10])
     """
+
+    dims = 2
+    function = staticmethod(functional.conv_transpose2d)
+
+
+class ConvTranspose3d(_ConvTranspose):
+    """ConvTranspose2d for volumes. Shape: (N, in_channels, D, H, W) to (N, out_channels, O, P, Q)."""
+
+    dims = 3
+    function = staticmethod(functional.conv_transpose3d)

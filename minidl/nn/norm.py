@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from .. import functions as F
-from ..backend import backend_of
+from ..backend import ArgumentError, backend_of
 from ..tensor import Tensor
 from . import functional, init
 from .checks import number, positive
@@ -13,9 +15,10 @@ from .linear import new_parameter
 from .module import Module
 
 
-class _Tracking(Module):
+class _NormBase(Module):
     """What batch and instance normalisation have in common: an affine map and running statistics for each channel."""
 
+    _version = 2  # since 2 there is num_batches_tracked
     dims: tuple[int, ...] = ()
     shapes = ""
 
@@ -59,6 +62,28 @@ class _Tracking(Module):
         self.reset_running_stats()
         _reset(self)
 
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Refuse an input with another number of dimensions; a subclass without `dims` says itself which it takes."""
+        if not self.dims:
+            raise NotImplementedError(f"{type(self).__name__}: _check_input_dim is not implemented")
+        if input.array.ndim not in self.dims:
+            raise self._unexpected(input)
+
+    def _unexpected(self, input: Tensor) -> ArgumentError:
+        expected = self.shapes or "(N, C, ...)"
+        name = f"{type(self).__name__}({self.num_features})"
+        return ArgumentError(f"{name}: expected input {expected}, got {tuple(input.shape)}")
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ) -> None:
+        version, key = local_metadata.get("version"), f"{prefix}num_batches_tracked"
+        if (version is None or version < 2) and self.num_batches_tracked is not None:
+            state_dict.setdefault(key, self.num_batches_tracked)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
     def extra_repr(self) -> str:
         """The options."""
         return (
@@ -67,12 +92,12 @@ class _Tracking(Module):
         )
 
 
-class _BatchNorm(_Tracking):
+class _BatchNorm(_NormBase):
     def forward(self, input: Tensor) -> Tensor:
         """The input normalised by the batch's statistics in training, by the running ones (if there are) in `eval`."""
-        name = type(self).__name__
-        if input.array.ndim not in self.dims or input.array.shape[1] != self.num_features:
-            raise ValueError(f"{name}({self.num_features}): expected input {self.shapes}, got {tuple(input.shape)}")
+        self._check_input_dim(input)
+        if input.array.shape[1] != self.num_features:
+            raise self._unexpected(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             counted = self.num_batches_tracked
@@ -110,7 +135,60 @@ class BatchNorm2d(_BatchNorm):
     dims, shapes = (4,), "(N, C, H, W)"
 
 
-class _InstanceNorm(_Tracking):
+class BatchNorm3d(_BatchNorm):
+    """BatchNorm1d for volumes: the statistics are over the batch and all voxels. Shape: (N, C, D, H, W), unchanged."""
+
+    dims, shapes = (5,), "(N, C, D, H, W)"
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation by the statistics of all processes' batches; of one process, what BatchNorm1d to 3d are.
+
+    There is one process here, as in PyTorch before `init_process_group`. Shape: (N, C, ...), unchanged.
+    """
+
+    dims, shapes = tuple(range(2, 65)), "(N, C, ...)"
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group=None,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self.process_group = process_group
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group=None) -> Module:
+        """The module with every batch normalisation in it as a SyncBatchNorm that has its parameters and buffers."""
+        made = module
+        if isinstance(module, _BatchNorm):
+            made = SyncBatchNorm(
+                module.num_features,
+                module.eps,
+                module.momentum,
+                module.affine,
+                module.track_running_stats,
+                process_group,
+                bias=module.bias is not None,
+            )
+            if module.affine:
+                made.weight, made.bias = module.weight, module.bias
+            made.running_mean, made.running_var = module.running_mean, module.running_var
+            made.num_batches_tracked, made.training = module.num_batches_tracked, module.training
+        for name, child in module.named_children():
+            made.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return made
+
+
+class _InstanceNorm(_NormBase):
     def __init__(
         self,
         num_features: int,
@@ -127,12 +205,31 @@ class _InstanceNorm(_Tracking):
 
     def forward(self, input: Tensor) -> Tensor:
         """The input normalised by each sample's statistics, or in `eval` by the running ones, if there are any."""
-        name, ndim = type(self).__name__, input.array.ndim
-        single = ndim == self.dims[0]  # without N
-        if ndim not in self.dims or input.array.shape[0 if single else 1] != self.num_features:
-            raise ValueError(f"{name}({self.num_features}): expected input {self.shapes}, got {tuple(input.shape)}")
-        y = functional.instance_norm(
-            F.unsqueeze(input, 0) if single else input,
+        self._check_input_dim(input)
+        single = input.array.ndim == self._get_no_batch_dim()
+        axis = 0 if single else 1
+        if input.array.shape[axis] != self.num_features:
+            if self.affine:
+                raise self._unexpected(input)
+            warnings.warn(
+                f"input's size at dim={axis} does not match num_features. You can silence this warning by not passing "
+                "in num_features, which is not used because affine=False",
+                stacklevel=2,
+            )
+        return self._handle_no_batch_input(input) if single else self._apply_instance_norm(input)
+
+    def _get_no_batch_dim(self) -> int:
+        """How many dimensions a sample without N has."""
+        if not self.dims:
+            raise NotImplementedError(f"{type(self).__name__}: _get_no_batch_dim is not implemented")
+        return self.dims[0]
+
+    def _handle_no_batch_input(self, input: Tensor) -> Tensor:
+        return F.squeeze(self._apply_instance_norm(F.unsqueeze(input, 0)), 0)
+
+    def _apply_instance_norm(self, input: Tensor) -> Tensor:
+        return functional.instance_norm(
+            input,
             self.running_mean,
             self.running_var,
             self.weight,
@@ -141,7 +238,6 @@ class _InstanceNorm(_Tracking):
             0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
-        return F.squeeze(y, 0) if single else y
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -159,6 +255,12 @@ class InstanceNorm2d(_InstanceNorm):
     """InstanceNorm1d for images. Shape: (N, C, H, W) or (C, H, W), unchanged."""
 
     dims, shapes = (3, 4), "(N, C, H, W) or (C, H, W)"
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """InstanceNorm1d for volumes. Shape: (N, C, D, H, W) or (C, D, H, W), unchanged."""
+
+    dims, shapes = (4, 5), "(N, C, D, H, W) or (C, D, H, W)"
 
 
 class LayerNorm(Module):
@@ -223,9 +325,9 @@ class RMSNorm(Module):
         """Weight 1."""
         _reset(self)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """The normalised input."""
-        return functional.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+        return functional.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         """The options."""
@@ -285,9 +387,7 @@ class LocalResponseNorm(Module):
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
-        positive("LocalResponseNorm", size=size)
-        self.size, self.alpha = size, number(alpha, "alpha", "LocalResponseNorm")
-        self.beta, self.k = number(beta, "beta", "LocalResponseNorm"), number(k, "k", "LocalResponseNorm")
+        _set_response(self, size, alpha, beta, k)
 
     def forward(self, input: Tensor) -> Tensor:
         """The normalised input."""
@@ -296,6 +396,35 @@ class LocalResponseNorm(Module):
     def extra_repr(self) -> str:
         """The options."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """LocalResponseNorm of images as in Torch 7: an even `size` takes one channel less, which still counts in the mean.
+
+    Shape: (N, C, H, W), unchanged. Krizhevsky et al., 2012.
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        _set_response(self, size, alpha, beta, k)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The normalised input."""
+        if input.array.ndim != 4:
+            raise ArgumentError(f"CrossMapLRN2d: expected input (N, C, H, W), got {tuple(input.shape)}")
+        odd = (self.size - 1) // 2 * 2 + 1
+        return functional.local_response_norm(input, odd, self.alpha * odd / self.size, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+def _set_response(layer, size: int, alpha: float, beta: float, k: float) -> None:
+    name = type(layer).__name__
+    positive(name, size=size)
+    layer.size, layer.alpha = size, number(alpha, "alpha", name)
+    layer.beta, layer.k = number(beta, "beta", name), number(k, "k", name)
 
 
 def _sizes(normalized_shape, where: str) -> tuple[int, ...]:

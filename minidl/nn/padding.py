@@ -1,4 +1,4 @@
-"""Padding layers: more around a line or an image, and what is in it."""
+"""Padding layers: more around a line, an image or a volume, and what is in it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ class _Pad(Module):
         return str(self.padding)
 
 
-class ConstantPad1d(_Pad):
-    """`value` before and after a line. Shape: (..., L) to (..., left + L + right); padding: an int or (left, right)."""
-
+class _ConstantPad(_Pad):
     def __init__(self, padding, value: float) -> None:
         super().__init__(padding)
         self.value = number(value, "value", type(self).__name__)
@@ -44,7 +42,11 @@ class ConstantPad1d(_Pad):
         return f"padding={self.padding}, value={self.value}"
 
 
-class ConstantPad2d(ConstantPad1d):
+class ConstantPad1d(_ConstantPad):
+    """`value` before and after a line. Shape: (..., L) to (..., left + L + right); padding: an int or (left, right)."""
+
+
+class ConstantPad2d(_ConstantPad):
     """`value` around an image. Shape: (..., H, W) to (..., top + H + bottom, left + W + right).
 
     padding: an int or (left, right, top, bottom).
@@ -53,13 +55,29 @@ class ConstantPad2d(ConstantPad1d):
     dims = 2
 
 
-class ZeroPad1d(_Pad):
+class ConstantPad3d(_ConstantPad):
+    """`value` around a volume. Shape: (..., D, H, W), each size with what is added.
+
+    padding: an int or (left, right, top, bottom, front, back).
+    """
+
+    dims = 3
+
+
+class _Zeros(_ConstantPad):
+    def __init__(self, padding) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        """How much is added where."""
+        return str(self.padding)
+
+
+class ZeroPad1d(_Zeros, ConstantPad1d):
     """Zeros before and after a line. Shape: (..., L) to (..., left + L + right); padding: an int or (left, right)."""
 
-    value = 0.0
 
-
-class ZeroPad2d(_Pad):
+class ZeroPad2d(_Zeros, ConstantPad2d):
     """Zeros around an image. padding: an int or (left, right, top, bottom); Shape: as ConstantPad2d.
 
     >>> from minidl import ones
@@ -67,7 +85,9 @@ class ZeroPad2d(_Pad):
     tensor([[[[0., 1., 1.]]]])
     """
 
-    dims, value = 2, 0.0
+
+class ZeroPad3d(_Zeros, ConstantPad3d):
+    """Zeros around a volume. padding: an int or (left, right, top, bottom, front, back); Shape: as ConstantPad3d."""
 
 
 class ReflectionPad1d(_Pad):
@@ -82,6 +102,12 @@ class ReflectionPad2d(_Pad):
     dims, mode = 2, "reflect"
 
 
+class ReflectionPad3d(_Pad):
+    """The volume mirrored at its faces. Shape: (N, C, D, H, W) or (C, D, H, W); as ConstantPad3d."""
+
+    dims, mode = 3, "reflect"
+
+
 class ReplicationPad1d(_Pad):
     """The first and the last value repeated. Shape: (N, C, L) or (C, L); as ConstantPad1d."""
 
@@ -94,6 +120,12 @@ class ReplicationPad2d(_Pad):
     dims, mode = 2, "replicate"
 
 
+class ReplicationPad3d(_Pad):
+    """The values at the faces repeated. Shape: (N, C, D, H, W) or (C, D, H, W); as ConstantPad3d."""
+
+    dims, mode = 3, "replicate"
+
+
 class CircularPad1d(_Pad):
     """Before the line its end, after it its beginning. Shape: (N, C, L) or (C, L); as ConstantPad1d."""
 
@@ -104,3 +136,9 @@ class CircularPad2d(_Pad):
     """The image as if it were repeated endlessly. Shape: (N, C, H, W) or (C, H, W); as ConstantPad2d."""
 
     dims, mode = 2, "circular"
+
+
+class CircularPad3d(_Pad):
+    """The volume as if it were repeated endlessly. Shape: (N, C, D, H, W) or (C, D, H, W); as ConstantPad3d."""
+
+    dims, mode = 3, "circular"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from ..tensor import Tensor
 from . import functional
 from .checks import number
-from .functional.arrange import interpolate_mode
+from .functional.resize import interpolate_mode
 from .module import Module
 
 
 class Upsample(Module):
     """The input in another size, `size` or scale_factor times its own; see `functional.interpolate`.
 
-    mode: 'nearest', 'linear' for (N, C, L) or 'bilinear' for (N, C, H, W). Shape: (N, C, *old) to (N, C, *size).
+    mode: 'nearest', 'nearest-exact' or 'area'; 'linear' for (N, C, L), 'bilinear' or 'bicubic' for (N, C, H, W),
+    'trilinear' for (N, C, D, H, W). Shape: (N, C, *old) to (N, C, *size).
     """
 
     def __init__(
@@ -32,7 +33,8 @@ class Upsample(Module):
             self.scale_factor: float | tuple | None = tuple([_factor(f) for f in scale_factor])
         else:
             self.scale_factor = None if scale_factor is None else _factor(scale_factor)
-        self.mode, self.align_corners, self.recompute_scale_factor = mode, align_corners, recompute_scale_factor
+        self.name, self.mode, self.align_corners = type(self).__name__, mode, align_corners
+        self.recompute_scale_factor = recompute_scale_factor
 
     def forward(self, input: Tensor) -> Tensor:
         """The input in the other size."""

@@ -1,15 +1,16 @@
-"""Max and average pooling over windows of an image."""
+"""Max and average pooling over windows of an image, the windows themselves, and what is put back at their places."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from ..backend import backend_of, definition
 from ..engine import Aux, op
 
 
-def pool_output_size(size, kernel, stride, padding, dilation, ceil_mode) -> tuple[int, int]:
-    """(P, Q) of a pooling; with ceil_mode a last window that starts inside the image or its left padding counts too."""
+def pool_output_size(size, kernel, stride, padding, dilation, ceil_mode) -> tuple[int, ...]:
+    """How many windows along each axis; with ceil_mode a last one that starts inside or in the left padding counts."""
     out = []
     for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
         span = n + 2 * p - d * (k - 1) - 1
@@ -21,7 +22,7 @@ def pool_output_size(size, kernel, stride, padding, dilation, ceil_mode) -> tupl
 
 
 def pool_padding(size, kernel, stride, padding, dilation, out):
-    """What to add around (H, W) so that all the windows lie inside: ceil_mode may need more behind than before."""
+    """What to add around each axis so that all the windows lie inside: ceil_mode may need more behind than before."""
     width = [(0, 0), (0, 0)]
     for n, k, s, p, d, m in zip(size, kernel, stride, padding, dilation, out, strict=True):
         width.append((p, max(0, (m - 1) * s + d * (k - 1) + 1 - n - p)))
@@ -30,10 +31,9 @@ def pool_padding(size, kernel, stride, padding, dilation, out):
 
 def pool_offsets(kernel, out, stride, dilation):
     """For each place in the window: its number, and the index of the (padded) pixels at that place."""
-    for i in range(kernel[0] * kernel[1]):
+    for i, place in enumerate(itertools.product(*map(range, kernel))):
         cuts = [
-            slice(o * d, o * d + (m - 1) * s + 1, s)
-            for o, m, s, d in zip(divmod(i, kernel[1]), out, stride, dilation, strict=True)
+            slice(o * d, o * d + (m - 1) * s + 1, s) for o, m, s, d in zip(place, out, stride, dilation, strict=True)
         ]
         yield i, (slice(None), slice(None), *cuts)
 
@@ -126,3 +126,53 @@ def window_spread(g, *, shape, **how):
     """y = zeros, to which `scale` times g is added at every place of its window;   dL/dg = window_sum(h)."""
     out = tuple(g.shape[2:])
     return backend_of(g).window_spread(g, shape=shape, **how), (lambda h: backend_of(h).window_sum(h, out=out, **how),)
+
+
+@definition("windows")
+def plain_windows(x, *, kernel, stride, dilation, width, out):
+    """(N, C, H, W) as (N, C, K L, P, Q): what each window of the padded image has at each of its places."""
+    B = backend_of(x)
+    x = B.pad(x, width=width) if any(map(any, width)) else x
+    return B.stack([x[index] for _, index in pool_offsets(kernel, out, stride, dilation)], axis=2)
+
+
+@definition("windows_add")
+def plain_windows_add(g, *, kernel, stride, dilation, width, shape):
+    """Zeros, to which what each window has at each of its places is added."""
+    y = backend_of(g).zeros(tuple([n + a + b for n, (a, b) in zip(shape, width, strict=True)]), dtype=g.dtype)
+    for i, index in pool_offsets(kernel, g.shape[3 : 3 + len(kernel)], stride, dilation):
+        y[index] += g[:, :, i]
+    return y[tuple([slice(a, a + n) for n, (a, _) in zip(shape, width, strict=True)])]
+
+
+@op
+def windows(x, *, out, **how):
+    """y[n,c,(k,l),p,q] = x padded[n,c, s p + d k, s q + d l];   dL/dx = windows_add(g).
+
+    The windows are over as many axes after the second as `kernel` has numbers; axes behind these stay as they are.
+    """
+    shape = x.shape
+    return backend_of(x).windows(x, out=out, **how), (lambda g: backend_of(g).windows_add(g, shape=shape, **how),)
+
+
+@op
+def windows_add(g, *, shape, **how):
+    """y = zeros, to which the windows are added where `windows` takes them from;   dL/dg = windows(h)."""
+    out = tuple(g.shape[3 : 3 + len(how["kernel"])])
+    return backend_of(g).windows_add(g, shape=shape, **how), (lambda h: backend_of(h).windows(h, out=out, **how),)
+
+
+@definition("unpool")
+def plain_unpool(x, place, *, size):
+    """Zeros (N, C, size) with x put in at its places; where several meet, one of them stays."""
+    B, (n, c) = backend_of(x), x.shape[:2]
+    y = B.zeros((n, c, size), dtype=x.dtype)
+    y[B.reshape(B.arange(n), shape=(n, 1, 1)), B.reshape(B.arange(c), shape=(1, c, 1)), place] = x
+    return y
+
+
+@op(promote=None)
+def unpool(x, place, *, size):
+    """y = zeros (N, C, size), but y[n,c,place[n,c,p]] = x[n,c,p];   dL/dx = g at the places."""
+    y = backend_of(x).unpool(x, place, size=size)
+    return y, (lambda g: backend_of(g).take_along_axis(g, place, axis=2), None)

@@ -1,18 +1,17 @@
-"""Functions that arrange what is there anew: padding, other sizes, one-hot rows."""
+"""Functions that arrange what is there anew: padding, one-hot rows, shuffled channels, windows as columns."""
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
 
 from ... import functions as F
-from ...backend import backend_of, get_backend
-from ...ops import linalg as L
+from ...backend import ArgumentError, backend_of
+from ...ops import pool as P
 from ...ops import shape as S
 from ...tensor import Tensor, wrap
-from ..checks import a_tensor, floating, ints, number
+from ..checks import DtypeError, a_tensor, floating, images, pair, positive
 
 
 def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) -> Tensor:
@@ -28,18 +27,18 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) 
     tensor([[3., 2., 1., 2., 3., 2.]])
     """
     if mode not in ("constant", "reflect", "replicate", "circular"):
-        raise ValueError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
+        raise ArgumentError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
     nd, shape = a_tensor(input, "pad").array.ndim, input.array.shape
     if len(pad) % 2 or len(pad) > 2 * nd or not all(isinstance(n, (int, np.integer)) for n in pad):
-        raise ValueError(f"pad: expected two ints for each of at most {nd} dimensions, last first, got {tuple(pad)}")
+        raise ArgumentError(f"pad: expected two ints for each of at most {nd} dimensions, last first, got {tuple(pad)}")
     width = [(0, 0)] * nd
     for i in range(len(pad) // 2):
         width[nd - 1 - i] = (int(pad[2 * i]), int(pad[2 * i + 1]))
     if any(n + a + b < 0 or n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(shape, width, strict=True)):
-        raise ValueError(f"pad: {tuple(pad)} takes away more than there is of {tuple(shape)}")
+        raise ArgumentError(f"pad: {tuple(pad)} takes away more than there is of {tuple(shape)}")
     if mode != "constant":
-        if value is not None:
-            raise ValueError(f"pad: value={value} has no meaning for mode={mode!r}")
+        if value not in (None, 0):
+            raise ArgumentError(f"pad: value={value} has no meaning for mode={mode!r}")
         if not 2 <= len(pad) <= 6 or nd - len(pad) // 2 not in (1, 2):
             raise NotImplementedError(
                 f"pad: mode={mode!r} is for the last 1, 2 or 3 dimensions of (N, C, ...) or (C, ...), got "
@@ -57,10 +56,13 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) 
 
 def _continued(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
     """x with elements of its own before and after it along `axis`."""
+    if mode == "circular" and min(before, after) < 0:  # what is cut off does not come again at the other end
+        cut = slice(max(0, -before), x.array.shape[axis] - max(0, -after))
+        x, before, after = S.getitem(x, index=(slice(None),) * axis + (cut,)), max(before, 0), max(after, 0)
     n = x.array.shape[axis]
-    most = {"reflect": n - 1, "circular": n, "replicate": before + after}[mode]
+    most = {"reflect": n - 1, "circular": n, "replicate": max(before, after)}[mode]
     if max(before, after) > most or n < 1:
-        raise ValueError(f"pad: mode={mode!r} can add at most {most} at each end of {n}, got {(before, after)}")
+        raise ArgumentError(f"pad: mode={mode!r} can add at most {most} at each end of {n}, got {(before, after)}")
 
     def part(start, stop) -> Tensor:
         return S.getitem(x, index=(slice(None),) * axis + (slice(start, stop),))
@@ -91,120 +93,135 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """
     index = a_tensor(tensor, "one_hot").array
     if index.dtype.kind not in "iu":
-        raise TypeError(f"one_hot: expected integers, got {tensor.dtype}")
+        raise DtypeError(f"one_hot: expected integers, got {tensor.dtype}")
     B = backend_of(index)
     if num_classes == -1:
         if not index.size:
-            raise ValueError("one_hot: num_classes must be given for an empty tensor")
+            raise ArgumentError("one_hot: num_classes must be given for an empty tensor")
         num_classes = int(index.max()) + 1
     B.check_index(index, num_classes, "one_hot")
     return wrap(B.astype(B.equal(B.reshape(index, (*index.shape, 1)), B.arange(num_classes)), "int64"))
 
 
-# ------------------------------------------------------------------------------------------------------ other sizes
-@functools.lru_cache(maxsize=256)
-def _nearest(n: int, m: int, scale: float | None) -> np.ndarray:
-    """For each of m places the nearest (not rounded, but cut off) of n, in PyTorch's single precision."""
-    if m == 2 * n:
-        return np.arange(m) // 2
-    step = np.float32(1.0 / scale) if scale else np.float32(n) / np.float32(m)
-    return np.minimum(np.floor(np.arange(m, dtype=np.float32) * step).astype(np.int64), n - 1)
+# --------------------------------------------------------------------------------------------------------- channels
+def _planes(input: Tensor, factor, name: str, where: str) -> tuple[int, ...]:
+    """The shape (..., C, H, W) of the input; the factor must be a positive int."""
+    positive(where, **{name: factor})
+    shape = tuple(a_tensor(input, where).array.shape)
+    if len(shape) < 3:
+        raise RuntimeError(f"{where}: expected input (..., C, H, W), got {shape}")
+    return shape
 
 
-@functools.lru_cache(maxsize=256)
-def _between(n: int, m: int, scale: float | None, align_corners: bool, dtype, where):
-    """An (m, n) array on the device whose rows weight the two neighbours of each of m places."""
-    i = np.arange(m)
-    if align_corners:
-        at = i * ((n - 1) / (m - 1) if m > 1 else 0.0)
-    else:
-        at = np.maximum((i + 0.5) * (1.0 / scale if scale else n / m) - 0.5, 0.0)
-    low = np.minimum(np.floor(at).astype(np.int64), n - 1)
-    weights = np.zeros((m, n))
-    weights[i, low] += 1 - (at - low)
-    weights[i, np.minimum(low + 1, n - 1)] += at - low
-    return get_backend(where).from_host(weights.astype(dtype), where)
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """Channels as pixels: with r the factor, y[..., c, r h + i, r w + j] = x[..., r^2 c + r i + j, h, w].
 
+    Shape: (..., C r^2, H, W) to (..., C, r H, r W). Shi et al., 2016.
 
-_LINEAR = {"linear": 3, "bilinear": 4}  # mode -> the number of dimensions of its input
-_OTHER = ("nearest-exact", "bicubic", "trilinear", "area")
-
-
-def interpolate_mode(mode: str, align_corners: bool | None, where: str) -> None:
-    """Check the mode of `interpolate`, and that align_corners goes with it."""
-    if mode in _OTHER:
-        raise NotImplementedError(f"{where}: mode={mode!r} is not supported; 'nearest', 'linear' and 'bilinear' are")
-    if mode != "nearest" and mode not in _LINEAR:
-        raise ValueError(f"{where}: mode must be 'nearest', 'linear' or 'bilinear', got {mode!r}")
-    if mode == "nearest" and align_corners is not None:
-        raise ValueError(f"{where}: align_corners has no meaning for mode='nearest', got {align_corners}")
-
-
-def interpolate(
-    input: Tensor,
-    size=None,
-    scale_factor=None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
-) -> Tensor:
-    """The input in another size, given as `size` or as scale_factor (size = floor(scale_factor old)).
-
-    mode 'nearest': the input's element at floor(i old / new). 'linear' for (N, C, L) and 'bilinear' for (N, C, H, W):
-    between the neighbours of (i + 1/2) old / new - 1/2, or with align_corners of i (old - 1) / (new - 1). Where
-    scale_factor is given, 1 / scale_factor stands for old / new unless recompute_scale_factor is True.
-    Shape: (N, C, L), (N, C, H, W) or, 'nearest' only, (N, C, D, H, W) to (N, C, *size).
-
-    >>> interpolate(F.tensor([[[1.0, 2.0]]]), scale_factor=2)
-    tensor([[[1., 1., 2., 2.]]])
+    >>> pixel_shuffle(F.arange(4).reshape(4, 1, 1), 2)
+    tensor([[[0, 1],
+             [2, 3]]])
     """
-    x = floating(input, "interpolate")
-    shape = tuple(x.array.shape)
-    interpolate_mode(mode, align_corners, "interpolate")
-    if antialias:
-        raise NotImplementedError("interpolate: antialias=True is not supported")
-    dims = len(shape) - 2
-    if not 1 <= dims <= 3 or len(shape) != _LINEAR.get(mode, len(shape)):
-        raise ValueError(f"interpolate: mode={mode!r} cannot take input {shape}")
-    if (size is None) == (scale_factor is None):
-        raise ValueError(f"interpolate: expected size or scale_factor, got {size!r} and {scale_factor!r}")
-    old: tuple[int, ...] = shape[2:]
-    scales: list[float | None] = [None] * dims
-    if size is not None:
-        if recompute_scale_factor:
-            raise ValueError("interpolate: recompute_scale_factor has no meaning with size")
-        new = ints(size, dims, "size", "interpolate")
-    else:
-        given = tuple(scale_factor) if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * dims
-        factors = [float(number(f, "scale_factor", "interpolate")) for f in given]
-        if len(factors) != dims or min(factors) <= 0:
-            raise ValueError(f"interpolate: expected {dims} positive scale factors, got {scale_factor!r}")
-        new = tuple([math.floor(n * f) for n, f in zip(old, factors, strict=True)])
-        scales = scales if recompute_scale_factor else list(factors)
-    if min(*old, *new) < 1:
-        raise ValueError(f"interpolate: expected sizes of at least 1, got {old} to {new}")
-    for axis, n, m, scale in zip(range(2, len(shape)), old, new, scales, strict=True):
-        x = _resized(x, axis, n, m, scale, mode, bool(align_corners))
-    return x
+    *rest, c, h, w = _planes(input, upscale_factor, "upscale_factor", "pixel_shuffle")
+    r, k = upscale_factor, len(rest)
+    if c % (r * r):
+        raise RuntimeError(
+            f"pixel_shuffle: {c} channels cannot be divided by {r} squared (input is {(*rest, c, h, w)})"
+        )
+    x = F.reshape(input, (*rest, c // (r * r), r, r, h, w))
+    x = S.transpose(x, axes=(*range(k), k, k + 3, k + 1, k + 4, k + 2))
+    return F.reshape(x, (*rest, c // (r * r), h * r, w * r))
 
 
-def _resized(x: Tensor, axis: int, n: int, m: int, scale: float | None, mode: str, align_corners: bool) -> Tensor:
-    """x with m elements along `axis` instead of n."""
-    if n == m:
-        return x
-    if mode != "nearest":
-        weights = wrap(_between(n, m, scale, align_corners, x.array.dtype, x.device))
-        return L.matmul(x, weights.T) if axis == x.array.ndim - 1 else L.matmul(weights, x)
-    index = _nearest(n, m, scale)
-    if m % n == 0 and (index == np.arange(m) // (m // n)).all():  # each the same number of times
-        shape = tuple(x.array.shape)
-        many = S.broadcast_to(F.unsqueeze(x, axis + 1), shape=(*shape[: axis + 1], m // n, *shape[axis + 1 :]))
-        return F.reshape(many, (*shape[:axis], m, *shape[axis + 1 :]))
-    where = get_backend(x.device).from_host(index, x.device)
-    return S.getitem(x, index=(slice(None),) * axis + (where,))
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """`pixel_shuffle` undone: with r the factor, y[..., r^2 c + r i + j, h, w] = x[..., c, r h + i, r w + j].
+
+    Shape: (..., C, r H, r W) to (..., C r^2, H, W).
+    """
+    *rest, c, h, w = _planes(input, downscale_factor, "downscale_factor", "pixel_unshuffle")
+    r, k = downscale_factor, len(rest)
+    if h % r or w % r:
+        raise RuntimeError(f"pixel_unshuffle: {h} x {w} pixels cannot be divided by {r} (input is {(*rest, c, h, w)})")
+    x = F.reshape(input, (*rest, c, h // r, r, w // r, r))
+    x = S.transpose(x, axes=(*range(k), k, k + 2, k + 4, k + 1, k + 3))
+    return F.reshape(x, (*rest, c * r * r, h // r, w // r))
 
 
-def upsample(input: Tensor, size=None, scale_factor=None, mode: str = "nearest", align_corners: bool | None = None):
-    """`interpolate`, under its old name."""
-    return interpolate(input, size, scale_factor, mode, align_corners)
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """The channels dealt out anew: the first of each group, then the second of each, and so on.
+
+    Shape: (N, C, ...), unchanged; groups divides C. Zhang et al., 2018.
+
+    >>> channel_shuffle(F.arange(6).reshape(1, 6, 1), 2).flatten().tolist()
+    [0, 3, 1, 4, 2, 5]
+    """
+    positive("channel_shuffle", groups=groups)
+    n, c, *size = (*a_tensor(input, "channel_shuffle").array.shape, 0, 0)[: max(2, input.array.ndim)]
+    if input.array.ndim < 3 or c % groups:
+        raise RuntimeError(
+            f"channel_shuffle: expected input (N, C, ...) with channels that {groups} groups divide, got "
+            f"{tuple(input.shape)}"
+        )
+    x = F.reshape(input, (n, groups, c // groups, math.prod(size)))
+    return F.reshape(S.swapaxes(x, axis1=1, axis2=2), (n, c, *size))
+
+
+def native_channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """`channel_shuffle`, under the name of PyTorch's kernel."""
+    return channel_shuffle(input, groups)
+
+
+# ---------------------------------------------------------------------------------------------------------- windows
+def _columns(where: str, size, kernel_size, dilation, padding, stride):
+    """What `ops.pool.windows` wants, for images (H, W), and the number of windows down and across."""
+    kernel, dilation = pair(kernel_size, "kernel_size", where), pair(dilation, "dilation", where)
+    padding, stride = pair(padding, "padding", where, low=0), pair(stride, "stride", where)
+    out = P.pool_output_size(size, kernel, stride, padding, dilation, False)
+    if min(out) < 1:
+        raise RuntimeError(
+            f"{where}: the kernel {kernel} with dilation {dilation} does not fit the image {tuple(size)} with padding "
+            f"{padding}"
+        )
+    width = P.pool_padding(size, kernel, stride, padding, dilation, out)
+    return {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width}, out
+
+
+def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
+    """The pixels that each window meets as a column: y[n, (c, k, l), (p, q)] = x[n, c, s p + d k - pad, ...].
+
+    Shape: (N, C, H, W) or (C, H, W) to (N, C K L, P Q) with P = floor((H + 2 pad - d (K - 1) - 1) / s) + 1.
+
+    >>> unfold(F.arange(6.0).reshape(1, 2, 3), 2)
+    tensor([[0., 1.],
+            [1., 2.],
+            [3., 4.],
+            [4., 5.]])
+    """
+    x, single = images(floating(input, "unfold"), "unfold")
+    n, c = x.array.shape[:2]
+    how, out = _columns("unfold", x.array.shape[2:], kernel_size, dilation, padding, stride)
+    y = F.reshape(P.windows(x, out=out, **how), (n, c * math.prod(how["kernel"]), math.prod(out)))
+    return F.squeeze(y, 0) if single else y
+
+
+def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
+    """The columns of `unfold` added to an image of zeros, each number where its pixel was; unfold's derivative.
+
+    Shape: (N, C K L, P Q) or (C K L, P Q) to (N, C, *output_size), with P Q windows as in `unfold`.
+    """
+    x = floating(input, "fold")
+    single, size = x.array.ndim == 2, pair(output_size, "output_size", "fold")
+    if x.array.ndim not in (2, 3):
+        raise RuntimeError(f"fold: expected input (N, C K L, P Q) or (C K L, P Q), got {tuple(x.shape)}")
+    x = F.unsqueeze(x, 0) if single else x
+    n, columns, windows = x.array.shape
+    how, out = _columns("fold", size, kernel_size, dilation, padding, stride)
+    places = math.prod(how["kernel"])
+    if columns % places or windows != math.prod(out):
+        raise RuntimeError(
+            f"fold: expected input (N, C * {places}, {math.prod(out)}) for the kernel {how['kernel']} and {out} "
+            f"windows, got {tuple(input.shape)}"
+        )
+    c = columns // places
+    y = P.windows_add(F.reshape(x, (n, c, places, *out)), shape=(n, c, *size), **how)
+    return F.squeeze(y, 0) if single else y
