@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import functions as F
-from ..backend import default_device, get_backend
+from ..backend import ArgumentError, default_device, get_backend
 from ..backend import device as as_device
 from ..backend.dtypes import as_dtype
 from ..modes import mode
@@ -61,6 +61,47 @@ class Linear(Module):
     def extra_repr(self) -> str:
         """The sizes, and whether there is a bias."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Bilinear(Module):
+    """y[o] = sum over i and j of x1[i] weight[o, i, j] x2[j], + bias[o].
+
+    Parameters: weight (out_features, in1_features, in2_features) and bias (out_features), uniform in
+    +-1/sqrt(in1_features). Shape: (..., in1_features) and (..., in2_features) to (..., out_features).
+
+    >>> Bilinear(20, 30, 40)(F.zeros(128, 20), F.zeros(128, 30)).shape
+    minidl.Size([128, 40])
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        positive("Bilinear", in1_features=in1_features, in2_features=in2_features, out_features=out_features)
+        self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
+        self.weight = new_parameter((out_features, in1_features, in2_features), device, dtype)
+        self.register_parameter("bias", new_parameter((out_features,), device, dtype) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new values for weight and bias."""
+        for p in self.parameters():
+            init.uniform_(p, -1 / math.sqrt(self.in1_features), 1 / math.sqrt(self.in1_features))
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        """The products of both inputs with the weight."""
+        return functional.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The sizes, and whether there is a bias."""
+        sizes = f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"
 
 
 class Identity(Module):
@@ -126,7 +167,7 @@ class Unflatten(Module):
         if sizes.count(-1) == 1 and known > 0 and shape[dim] % known == 0:
             sizes[sizes.index(-1)] = shape[dim] // known
         if min(sizes) < 0 or math.prod(sizes) != shape[dim]:
-            raise ValueError(
+            raise ArgumentError(
                 f"Unflatten: dim {self.dim} of input {shape} cannot become {self.unflattened_size}: it has {shape[dim]}"
             )
         return F.reshape(input, (*shape[:dim], *sizes, *shape[dim + 1 :]))

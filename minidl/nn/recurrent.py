@@ -14,18 +14,36 @@ from . import functional, init
 from .checks import a_tensor, positive, same_dtype
 from .linear import new_parameter
 from .module import Module
+from .utils.rnn import PackedSequence
 
 # number of gates, and the names of the states
 _MODES = {"LSTM": (4, ("h_0", "c_0")), "GRU": (3, ("h_0",)), "RNN_TANH": (1, ("h_0",)), "RNN_RELU": (1, ("h_0",))}
 
 
-def _advance(mode: str, x: Tensor, states, weights, reverse: bool = False) -> tuple[Tensor, ...]:
+def _advance(mode: str, x: Tensor, states, weights, reverse: bool = False, sizes=None) -> tuple[Tensor, ...]:
     """One layer in one direction: the outputs of all steps, and the last states."""
     if mode == "LSTM":
-        return R.lstm(x, *states, *weights, reverse=reverse)
+        return R.lstm(x, *states, *weights, reverse=reverse, sizes=sizes)
     if mode == "GRU":
-        return R.gru(x, *states, *weights, reverse=reverse)
-    return R.rnn(x, *states, *weights, relu=mode == "RNN_RELU", reverse=reverse)
+        return R.gru(x, *states, *weights, reverse=reverse, sizes=sizes)
+    return R.rnn(x, *states, *weights, relu=mode == "RNN_RELU", reverse=reverse, sizes=sizes)
+
+
+def run_layers(
+    mode: str, x: Tensor, states, all_weights, bias: bool, dropout: float, directions: int, sizes=None
+) -> tuple[Tensor, list[Tensor]]:
+    """All layers, with dropout between them: the outputs of the last one, and the last states of each."""
+    found: list[tuple] = []
+    for k, weights in enumerate(all_weights):
+        start = [S.getitem(state, index=k) for state in states]
+        given: list[Any] = weights if bias else [*weights[:2], None, None, *weights[2:]]
+        y, *last = _advance(mode, x, start, given, k % directions == 1, sizes)
+        found.append((y, *last))
+        if (k + 1) % directions == 0:
+            x = y if directions == 1 else S.cat(found[-2][0], y, axis=-1)
+            if dropout and k + 1 < len(all_weights):
+                x = functional.dropout(x, dropout, True)
+    return x, [S.pile(*parts, axis=0) for parts in list(zip(*found, strict=True))[1:]]
 
 
 def _nonlinear(where: str, nonlinearity: str) -> str:
@@ -47,17 +65,18 @@ def _reset(module: Module, hidden_size: int) -> None:
         init.uniform_(p, -bound, bound)
 
 
-def _checked_states(where: str, hx, names, shape, like: Tensor) -> list[Tensor]:
-    """The given states, each of `shape`; zeros if none are given."""
+def _checked_states(where: str, hx, shapes: dict[str, tuple], like: Tensor) -> list[Tensor]:
+    """The given states, each of its shape; zeros if none are given."""
+    names = list(shapes)
     if hx is None:
-        return [F.zeros(shape, device=like.device, dtype=like.dtype) for _ in names]
+        return [F.zeros(shape, device=like.device, dtype=like.dtype) for shape in shapes.values()]
     states = [hx] if len(names) == 1 else list(hx) if isinstance(hx, (tuple, list)) else []
     if len(states) != len(names):
         got = f"{len(hx)} of them" if isinstance(hx, (tuple, list)) else type(hx).__name__
         raise ValueError(f"{where}: the states must come as a tuple ({', '.join(names)}), got {got}")
     for name, state in zip(names, states, strict=True):
-        if a_tensor(state, where, name).array.shape != shape:
-            raise RuntimeError(f"{where}: {name} must have shape {tuple(shape)}, got {tuple(state.shape)}")
+        if a_tensor(state, where, name).array.shape != shapes[name]:
+            raise RuntimeError(f"{where}: {name} must have shape {shapes[name]}, got {tuple(state.shape)}")
         if state.array.dtype != like.array.dtype:
             raise TypeError(f"{where}: {name} is {state.dtype}, the input is {like.dtype}; cast one")
     return states
@@ -90,8 +109,10 @@ class RNNBase(Module):
             raise ValueError(f"{where}: dropout must be a probability between 0 and 1, got {dropout!r}")
         if not isinstance(proj_size, int) or proj_size < 0:
             raise ValueError(f"{where}: proj_size must be an int of at least 0, got {proj_size!r}")
-        if proj_size:
-            raise NotImplementedError(f"{where}: proj_size={proj_size} (projected hidden states) is not supported")
+        if proj_size >= hidden_size or (proj_size and mode != "LSTM"):
+            raise ValueError(
+                f"{where}: proj_size={proj_size} must be less than hidden_size {hidden_size}, and is for LSTM only"
+            )
         if dropout > 0 and num_layers == 1:
             warnings.warn(
                 f"{where}: dropout={dropout} has no effect with num_layers=1: it comes after all layers but the last",
@@ -100,17 +121,19 @@ class RNNBase(Module):
         self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        rows, names = _MODES[mode][0] * hidden_size, []
+        rows, names, features = _MODES[mode][0] * hidden_size, [], proj_size or hidden_size
         for layer in range(num_layers):
-            size = input_size if layer == 0 else hidden_size * (2 if bidirectional else 1)
+            size = input_size if layer == 0 else features * (2 if bidirectional else 1)
             for end in ("", "_reverse") if bidirectional else ("",):
-                shapes: dict[str, tuple] = {"weight_ih": (rows, size), "weight_hh": (rows, hidden_size)}
+                shapes: dict[str, tuple] = {"weight_ih": (rows, size), "weight_hh": (rows, features)}
                 if bias:
                     shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+                if proj_size:
+                    shapes |= {"weight_hr": (proj_size, hidden_size)}
                 names.append(tuple([f"{name}_l{layer}{end}" for name in shapes]))
                 for name, shape in zip(names[-1], shapes.values(), strict=True):
                     setattr(self, name, new_parameter(shape, device, dtype))
-        self._names = tuple(names)
+        self._all_weights = tuple(names)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -118,61 +141,91 @@ class RNNBase(Module):
         _reset(self, self.hidden_size)
 
     @property
+    def _flat_weights_names(self) -> list[str]:
+        return [name for names in self._all_weights for name in names]
+
+    @property
+    def _flat_weights(self) -> list[Parameter]:
+        return [getattr(self, name) for name in self._flat_weights_names]
+
+    @property
     def all_weights(self) -> list[list[Parameter]]:
-        """For each layer and direction its parameters: weight_ih, weight_hh and, with bias, bias_ih, bias_hh."""
-        return [[getattr(self, name) for name in names] for names in self._names]
+        """For each layer and direction its parameters: weight_ih, weight_hh, bias_ih, bias_hh, weight_hr."""
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
 
     def flatten_parameters(self) -> None:
         """Nothing: it is there for programs written for PyTorch, where cuDNN wants the weights in one buffer."""
 
-    def _checked_input(self, input) -> tuple[Tensor, bool]:
-        """The input as (T, N, D), and whether it came without a batch."""
+    def _checked_features(self, x: Tensor) -> None:
         where = type(self).__name__
-        if type(input).__name__ == "PackedSequence":
-            raise NotImplementedError(f"{where}: a PackedSequence is not supported yet; pad the sequences instead")
-        x = a_tensor(input, where)
-        if x.array.ndim not in (2, 3):
-            shapes = "(N, T, D)" if self.batch_first else "(T, N, D)"
-            raise ValueError(f"{where}: expected input {shapes} or, without a batch, (T, D), got {tuple(x.shape)}")
         if x.array.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"{where}: input has {x.array.shape[-1]} features, expected input_size {self.input_size} "
                 f"(input is {tuple(x.shape)})"
             )
-        same_dtype(x, getattr(self, self._names[0][0]), where)
+        same_dtype(x, getattr(self, self._all_weights[0][0]), where)
+
+    def _checked_input(self, input) -> tuple[Tensor, bool]:
+        """The input as (T, N, D), and whether it came without a batch."""
+        where = type(self).__name__
+        x = a_tensor(input, where)
+        if x.array.ndim not in (2, 3):
+            shapes = "(N, T, D)" if self.batch_first else "(T, N, D)"
+            raise ValueError(f"{where}: expected input {shapes} or, without a batch, (T, D), got {tuple(x.shape)}")
+        self._checked_features(x)
         single = x.array.ndim == 2
         x = F.unsqueeze(x, 1) if single else F.transpose(x, 0, 1) if self.batch_first else x
         if not x.array.shape[0]:
             raise RuntimeError(f"{where}: expected at least one time step, got input {tuple(input.shape)}")
         return x, single
 
-    def forward(self, input: Tensor, hx=None) -> tuple[Tensor, Any]:
-        """(outputs of all steps, last states), from the states `hx` or from zeros."""
+    def _states(self, hx, batch: tuple, x: Tensor) -> list[Tensor]:
+        """The first states of all layers and directions."""
+        shapes = {
+            name: (len(self._all_weights), *batch, (name == "h_0" and self.proj_size) or self.hidden_size)
+            for name in _MODES[self.mode][1]
+        }
+        return _checked_states(type(self).__name__, hx, shapes, x)
+
+    def _run(self, x: Tensor, states: list[Tensor], sizes=None) -> tuple[Tensor, list[Tensor]]:
+        dropout, directions = self.dropout if self.training else 0.0, 2 if self.bidirectional else 1
+        return run_layers(self.mode, x, states, self.all_weights, self.bias, dropout, directions, sizes)
+
+    def _run_packed(self, input: PackedSequence, hx) -> tuple[PackedSequence, Any]:
+        """The same for packed sequences, whose states are in the original order."""
+        data, batch_sizes, order, back = input
+        where = type(self).__name__
+        if a_tensor(data, where).array.ndim != 2:
+            raise RuntimeError(f"{where}: expected packed data (sum of lengths, D), got {tuple(data.shape)}")
+        self._checked_features(data)
+        sizes = tuple(batch_sizes.tolist())
+        states = self._states(hx, (sizes[0],), data)
+        if order is not None and hx is not None:
+            states = [F.index_select(state, 1, order) for state in states]
+        y, lasts = self._run(data, states, sizes)
+        if back is not None:
+            lasts = [F.index_select(last, 1, back) for last in lasts]
+        return PackedSequence(y, batch_sizes, order, back), lasts[0] if len(lasts) == 1 else tuple(lasts)
+
+    def forward(self, input: Tensor | PackedSequence, hx=None) -> tuple[Any, Any]:
+        """(outputs of all steps, last states), from the states `hx` or from zeros; packed if the input is."""
+        if isinstance(input, PackedSequence):
+            return self._run_packed(input, hx)
         x, single = self._checked_input(input)
-        names = _MODES[self.mode][1]
-        count, batch = len(self._names), () if single else (x.array.shape[1],)
-        states = _checked_states(type(self).__name__, hx, names, (count, *batch, self.hidden_size), x)
+        states = self._states(hx, () if single else (x.array.shape[1],), x)
         if single:
             states = [F.unsqueeze(state, 1) for state in states]
-        directions, found = 2 if self.bidirectional else 1, []
-        for k, weights in enumerate(self.all_weights):
-            start = [S.getitem(state, index=k) for state in states]
-            y, *last = _advance(self.mode, x, start, (*weights, *(None,) * (4 - len(weights))), k % directions == 1)
-            found.append((y, *last))
-            if (k + 1) % directions == 0:
-                x = y if directions == 1 else S.cat(found[-2][0], y, axis=2)
-                if self.dropout and self.training and k + 1 < count:
-                    x = functional.dropout(x, self.dropout, True)
-        lasts = [S.pile(*parts, axis=0) for parts in list(zip(*found, strict=True))[1:]]
+        x, lasts = self._run(x, states)
         if single:
             x, lasts = F.squeeze(x, 1), [F.squeeze(last, 1) for last in lasts]
         elif self.batch_first:
             x = F.transpose(x, 0, 1)
-        return x, lasts[0] if len(names) == 1 else tuple(lasts)
+        return x, lasts[0] if len(lasts) == 1 else tuple(lasts)
 
     def extra_repr(self) -> str:
         """The sizes, and the options that are not the default."""
-        options = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        options = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
+        options |= {"bidirectional": False}
         given = {name: getattr(self, name) for name, default in options.items() if getattr(self, name) != default}
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *[f"{k}={v}" for k, v in given.items()]])
 
@@ -185,9 +238,11 @@ class LSTM(RNNBase):
 
     Parameters of layer k (`_reverse` for the way back): weight_ih_lk (4H, D or D' H), weight_hh_lk (4H, H), bias_ih_lk
     and bias_hh_lk (4H), uniform in +-1/sqrt(H), where D' is 2 if bidirectional, else 1. dropout: after each layer but
-    the last, in training. proj_size raises NotImplementedError.
+    the last, in training. proj_size P: h = (sigmoid(o) tanh(c)) W_hr^T with weight_hr_lk (P, H), so that h and the
+    outputs have P features instead of H (Sak et al., 2014).
     Shape: input (T, N, D), (N, T, D) if batch_first, or (T, D); h_0 and c_0 (layers D', N, H), or (layers D', H), zeros
-    if not given. Returns output (T, N, D' H), arranged like the input, and (h_n, c_n), shaped like h_0.
+    if not given. Returns output (T, N, D' H), arranged like the input, and (h_n, c_n), shaped like h_0. For a
+    `PackedSequence` (see `nn.utils.rnn`) output is one too, and the states are those at each sequence's own end.
     Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000.
 
     >>> output, (h, c) = LSTM(10, 20, 2)(F.zeros(5, 3, 10))
@@ -195,13 +250,28 @@ class LSTM(RNNBase):
     (minidl.Size([5, 3, 20]), minidl.Size([2, 3, 20]))
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__("LSTM", *args, **kwargs)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device=None,
+        dtype=None,
+    ) -> None:
+        options = (num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype)
+        super().__init__("LSTM", input_size, hidden_size, *options)
 
 
-def _without_projection(where: str, args, kwargs) -> None:
-    if "proj_size" in kwargs or len(args) > 7:
-        raise ValueError(f"{where}: proj_size is an option of LSTM only")
+def _without_projection(where: str, others) -> None:
+    for name in others:
+        if name == "proj_size":
+            raise ValueError(f"{where}: proj_size is an option of LSTM only")
+        raise TypeError(f"{where}: unexpected argument {name!r}")
 
 
 class GRU(RNNBase):
@@ -214,26 +284,48 @@ class GRU(RNNBase):
     (output, h_n). Cho et al., 2014, with the reset gate after the product.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        _without_projection("GRU", args, kwargs)
-        super().__init__("GRU", *args, **kwargs)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device=None,
+        dtype=None,
+        **others,
+    ) -> None:
+        _without_projection("GRU", others)
+        options = (num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
+        super().__init__("GRU", input_size, hidden_size, *options)
 
 
 class RNN(RNNBase):
     """The plain recurrent network: h = tanh(x W_ih^T + b_ih + h W_hh^T + b_hh), or relu with nonlinearity='relu'.
 
-    `RNN(input_size, hidden_size, num_layers=1, nonlinearity="tanh", bias=True, ...)`. Parameters, options and shapes
-    are those of `LSTM` with H rows and one state: it takes h_0 and returns (output, h_n). Elman, 1990.
+    Parameters, options and shapes are those of `LSTM` with H rows and one state: it takes h_0 and returns
+    (output, h_n). Elman, 1990.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        if len(args) > 3:
-            nonlinearity, args = args[3], args[:3] + args[4:]
-        else:
-            nonlinearity = kwargs.pop("nonlinearity", "tanh")
-        _without_projection("RNN", args, kwargs)
-        mode = _nonlinear("RNN", nonlinearity)
-        super().__init__(mode, *args, **kwargs)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device=None,
+        dtype=None,
+        **others,
+    ) -> None:
+        _without_projection("RNN", others)
+        options = (num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
+        super().__init__(_nonlinear("RNN", nonlinearity), input_size, hidden_size, *options)
         self.nonlinearity = nonlinearity
 
 
@@ -270,7 +362,7 @@ class RNNCellBase(Module):
             )
         same_dtype(x, self.weight_ih, where)
         names = _MODES[self.mode][1]
-        states = _checked_states(where, hx, names, (*x.array.shape[:-1], self.hidden_size), x)
+        states = _checked_states(where, hx, dict.fromkeys(names, (*x.array.shape[:-1], self.hidden_size)), x)
         if x.array.ndim == 1:
             x, states = F.unsqueeze(x, 0), [F.unsqueeze(state, 0) for state in states]
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)

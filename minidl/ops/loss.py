@@ -1,4 +1,4 @@
-"""Losses that deserve one op: the cross-entropies, the squared error and its like."""
+"""Losses that deserve one op: the cross-entropies, the squared error and its like, and that of alignments."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def mse_loss(x, t, *, reduction):
     n = math.prod(d.shape)
     y = d * d
     dx = lambda g: d * _as_mean(2 * g, n, reduction)  # noqa: E731
-    return y if reduction == "none" else _reduced(y, reduction), (dx, lambda g: -dx(g))
+    return y if reduction == "none" or not d.shape else _reduced(y, reduction), (dx, lambda g: -dx(g))
 
 
 @op
@@ -140,3 +140,50 @@ def binary_cross_entropy_with_logits(x, t, w):
 
     yes, no = parts()
     return w * t * yes + (1 - t) * no, (dx, dt, lambda g: g * t * parts()[0])
+
+
+_LOW = {2: -1e4, 4: -1e30, 8: -1e30}  # the logarithm of 0, but finite, so that differences of it are not nan
+
+
+@op(promote=slice(0, 1))
+def ctc_loss(x, start, path, skip, live, ends, *, zero_infinity):
+    """y = -log of the probability of all ways along `path` (N, S), x (T, N, C) the classes' log-probabilities (N,).
+
+    A way goes in each of its steps to a place of the path from the same one, the one before or, where `skip` (N, S),
+    the one before that:   a_t[s] = x_t[path[s]] + log(e^a[s] + e^a[s - 1] + e^a[s - 2]), a the row before; at first
+    -1e30 times `start`, 0 at place 0 and 1 elsewhere. live (T, N, 1): the steps of each sequence;   y = -log sum e^a
+    over `ends` (N, S). dL/dx_t[c] = -g times the probability of being at a place of class c after step t, which is
+    carried back from the ends along the shares that the three terms had. Without any way y is infinite and its gradient
+    nan, or both are 0 with zero_infinity. Graves et al., 2006.
+    """
+    B, length, low = backend_of(x), path.shape[1], _LOW[x.dtype.itemsize]
+    places = B.broadcast_to(path[None], shape=(x.shape[0], *path.shape))
+    at, a, steps, size = B.take_along_axis(B.maximum(x, low), places, axis=2), start * low, [], x.shape[2]
+    for t in range(x.shape[0]):
+        one, two = [B.pad(a, width=((0, 0), (k, 0)), value=low)[:, :length] for k in (1, 2)]
+        two = B.where(skip, two, low)
+        top = B.maximum(B.maximum(a, one), two)
+        parts = [B.exp(p - top) for p in (a, one, two)]
+        total = parts[0] + parts[1] + parts[2]
+        a = B.where(live[t], B.log(total) + top + at[t], a)
+        steps.append([p / total for p in parts])
+    z = B.where(ends, a, low)
+    top = B.max(z, axis=1, keepdims=True)
+    last = B.exp(z - top)
+    total = B.sum(last, axis=1, keepdims=True)
+    y = -(B.log(total) + top)
+    none = B.greater(y, -0.5 * low)
+
+    def dx(g):
+        B, gs = backend_of(g), []
+        g = last / total * -B.where(none, 0.0 if zero_infinity else math.nan, B.reshape(g, shape=none.shape))
+        for t in reversed(range(len(steps))):
+            now = B.where(live[t], g, 0.0)
+            gs.append(now)
+            stay, one, two = [now * share for share in steps[t]]
+            one, two = [B.pad(p, width=((0, 0), (0, k)))[:, k:] for p, k in ((one, 1), (two, 2))]
+            g = g - now + stay + one + two
+        return B.scatter_add(B.stack(gs[::-1], axis=0), places, axis=2, size=size)
+
+    y = B.where(none, 0.0 if zero_infinity else math.inf, y)
+    return B.reshape(y, shape=(path.shape[0],)), (dx, None, None, None, None, None)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 
 from ... import functions as F
+from ...backend import ArgumentError
 from ...tensor import Tensor
 from ..checks import a_tensor, floating
 from ..module import Module
 
 
 def check_reduction(where: str, reduction: str, size_average=None, reduce=None, more: tuple[str, ...] = ()) -> str:
-    """The reduction, if it is one (or one of `more`); PyTorch's two old arguments for it are refused."""
-    for name, value in (("size_average", size_average), ("reduce", reduce)):
-        if value is not None:
-            raise NotImplementedError(f"{where}: {name} is not supported; use reduction='mean', 'sum' or 'none'")
+    """The reduction, if it is one (or one of `more`); PyTorch's two old arguments for it take its place, and warn."""
+    if size_average is not None or reduce is not None:
+        mean, whole = size_average is None or size_average, reduce is None or reduce
+        reduction = "none" if not whole else "mean" if mean else "sum"
+        text = f"{where}: size_average and reduce are deprecated, use reduction={reduction!r} instead"
+        warnings.warn(text, UserWarning, stacklevel=3)
     if reduction not in ("mean", "sum", "none", *more):
         names = ", ".join(repr(name) for name in (*more, "mean", "sum"))
-        raise ValueError(f"{where}: reduction must be {names} or 'none', got {reduction!r}")
+        raise ArgumentError(f"{where}: reduction must be {names} or 'none', got {reduction!r}")
     return reduction
 
 
@@ -31,7 +35,7 @@ def reduced(terms: Tensor, reduction: str) -> Tensor:
 def refuse_empty(where: str, input: Tensor, reduction: str) -> None:
     """No mean of nothing."""
     if reduction in ("mean", "batchmean") and input.array.size == 0:
-        raise ValueError(f"{where}: the batch is empty (input is {tuple(input.shape)}), it has no mean")
+        raise ArgumentError(f"{where}: the batch is empty (input is {tuple(input.shape)}), it has no mean")
 
 
 def same_shapes(where: str, **tensors) -> None:
@@ -40,7 +44,7 @@ def same_shapes(where: str, **tensors) -> None:
     a_tensor(x, where, first)
     for name, other in others:
         if a_tensor(other, where, name).array.shape != x.array.shape:
-            raise ValueError(
+            raise ArgumentError(
                 f"{where}: {first} is {tuple(x.shape)}, {name} is {tuple(other.shape)}: the shapes must be the same "
                 "(nothing is broadcast); use reshape, or expand"
             )
@@ -62,7 +66,9 @@ def check_broadcasts(where: str, name: str, x, input: Tensor) -> None:
     shape, given = input.array.shape, a_tensor(x, where, name).array.shape
     pairs = zip(given[::-1], shape[::-1], strict=False)
     if len(given) > len(shape) or any(a not in (1, b) for a, b in pairs):
-        raise ValueError(f"{where}: {name} is {tuple(given)}, which cannot be expanded to the input's {tuple(shape)}")
+        raise ArgumentError(
+            f"{where}: {name} is {tuple(given)}, which cannot be expanded to the input's {tuple(shape)}"
+        )
 
 
 def check_values(where: str, name: str, x: Tensor, test: Callable, expected: str) -> None:
@@ -70,7 +76,7 @@ def check_values(where: str, name: str, x: Tensor, test: Callable, expected: str
     if isinstance(x.array, np.ndarray):
         good = np.asarray(test(x.array))
         if not good.all():
-            raise ValueError(f"{where}: {name} must be {expected}, got {x.array[~good].flat[0]}")
+            raise ArgumentError(f"{where}: {name} must be {expected}, got {x.array[~good].flat[0]}")
 
 
 def check_signs(where: str, target: Tensor) -> None:
@@ -83,6 +89,9 @@ def check_fractions(where: str, name: str, x: Tensor) -> None:
     check_values(where, name, x, lambda t: (t >= 0) & (t <= 1), "between 0 and 1 (apply sigmoid to logits)")
 
 
+_HERE = __name__.rpartition(".")[0]  # losses from elsewhere may have reductions of their own
+
+
 class Loss(Module):
     """A loss as a layer: `function` with the attributes named in `options`, and the reduction, as its arguments."""
 
@@ -92,7 +101,8 @@ class Loss(Module):
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = check_reduction(type(self).__name__, reduction, size_average, reduce, self.own_reductions)
+        known = self.own_reductions if type(self).__module__.startswith(_HERE) else (reduction,)
+        self.reduction = check_reduction(type(self).__name__, reduction, size_average, reduce, known)
 
     def compute(self, *inputs) -> Tensor:
         """The loss of the inputs with this layer's options."""

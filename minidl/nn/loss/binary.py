@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import functions as F
+from ...backend import ArgumentError
 from ...ops import activation as A
 from ...ops import loss as O
 from ...tensor import Tensor
@@ -84,7 +85,7 @@ def multilabel_soft_margin_loss(
     floating(input, where)
     same_shapes(where, input=input, target=target)
     if input.array.ndim == 0:
-        raise ValueError(f"{where}: expected input (..., C), got a 0-d tensor")
+        raise ArgumentError(f"{where}: expected input (..., C), got a 0-d tensor")
     refuse_empty(where, input, reduction)
     check_broadcasts(where, "weight", weight, input)
     terms = O.binary_cross_entropy_with_logits(input, target, 1.0)

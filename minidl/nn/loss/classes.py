@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 
 from ... import functions as F
-from ...backend import backend_of
+from ...backend import ArgumentError, backend_of
 from ...ops import elementwise as E
 from ...ops import loss as O
 from ...ops import reduce as R
 from ...ops import shape as S
 from ...tensor import Tensor, wrap
-from ..checks import a_tensor, floating, number
+from ..checks import DtypeError, a_tensor, floating, number
 from .base import Loss, WeightedLoss, check_reduction, reduced, refuse_empty, same_shapes
 
 
 def _check_weight(where, weight, classes) -> None:
     if weight is not None and floating(weight, where, "weight").array.shape != (classes,):
-        raise ValueError(f"{where}: weight is {tuple(weight.shape)}, expected one number for each of {classes} classes")
+        raise ArgumentError(
+            f"{where}: weight is {tuple(weight.shape)}, expected one number for each of {classes} classes"
+        )
 
 
 def _check_ignored(where, ignore_index) -> None:
@@ -29,20 +32,20 @@ def _check_ignored(where, ignore_index) -> None:
 
 def _check_smoothing(where, label_smoothing) -> None:
     if not 0.0 <= number(label_smoothing, "label_smoothing", where) <= 1.0:
-        raise ValueError(f"{where}: label_smoothing must be between 0 and 1, got {label_smoothing}")
+        raise ArgumentError(f"{where}: label_smoothing must be between 0 and 1, got {label_smoothing}")
 
 
 def _classes(where, input, target, weight) -> tuple[Tensor, Tensor]:
     """Input (N, C, d1, ...) and integer target (N, d1, ...), also where one sample (C,) and a 0-d class came."""
     if input.array.ndim == 0:
-        raise ValueError(f"{where}: expected input (N, C, ...) or (C,), got a 0-d tensor")
+        raise ArgumentError(f"{where}: expected input (N, C, ...) or (C,), got a 0-d tensor")
     if target.array.dtype.kind not in "iu":
-        raise TypeError(f"{where}: the classes in target must be integers, got {target.dtype}; use target.long()")
+        raise DtypeError(f"{where}: the classes in target must be integers, got {target.dtype}; use target.long()")
     axis = 1 if input.array.ndim > 1 else 0
     shape = input.array.shape
     expected = shape[:axis] + shape[axis + 1 :]
     if target.array.shape != expected:
-        raise ValueError(
+        raise ArgumentError(
             f"{where}: expected target {tuple(expected)} for input {tuple(shape)}, got {tuple(target.array.shape)}"
         )
     _check_weight(where, weight, shape[axis])
@@ -151,7 +154,7 @@ def cross_entropy(
     single = input.array.ndim == 1
     if target.array.dtype.kind == "f" and target.array.shape == input.array.shape and input.array.ndim:
         if ignore_index >= 0:
-            raise ValueError(f"{where}: ignore_index={ignore_index} is not supported for probabilities as targets")
+            raise ArgumentError(f"{where}: ignore_index={ignore_index} is not supported for probabilities as targets")
         loss = _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     else:
         x, t = _classes(where, input, target, weight)
@@ -215,7 +218,7 @@ def multi_margin_loss(
     single = floating(input, where).array.ndim == 1
     x, t = _classes(where, input, a_tensor(target, where, "target"), weight)
     if x.array.ndim != 2:
-        raise ValueError(f"{where}: expected input (N, C) or (C,), got {tuple(input.shape)}")
+        raise ArgumentError(f"{where}: expected input (N, C) or (C,), got {tuple(input.shape)}")
     refuse_empty(where, x, reduction)
     B, classes = backend_of(x.array), x.array.shape[1]
     B.check_index(t.array, classes, where)
@@ -230,7 +233,7 @@ def multi_margin_loss(
 
 def _check_power(where: str, p) -> None:
     if p not in (1, 2):
-        raise ValueError(f"{where}: p must be 1 or 2, got {p!r}")
+        raise ArgumentError(f"{where}: p must be 1 or 2, got {p!r}")
 
 
 def multilabel_margin_loss(
@@ -246,9 +249,9 @@ def multilabel_margin_loss(
     floating(input, where)
     same_shapes(where, input=input, target=target)
     if target.array.dtype.kind != "i":
-        raise TypeError(f"{where}: the classes in target must be integers, got {target.dtype}; use target.long()")
+        raise DtypeError(f"{where}: the classes in target must be integers, got {target.dtype}; use target.long()")
     if input.array.ndim not in (1, 2):
-        raise ValueError(f"{where}: expected input (N, C) or (C,), got {tuple(input.shape)}")
+        raise ArgumentError(f"{where}: expected input (N, C) or (C,), got {tuple(input.shape)}")
     refuse_empty(where, input, reduction)
     single, classes, B = input.array.ndim == 1, input.array.shape[-1], backend_of(input.array)
     x, t = (F.unsqueeze(input, 0), target.array.reshape(1, -1)) if single else (input, target.array)
@@ -282,6 +285,21 @@ class NLLLoss(WeightedLoss):
         super().__init__(weight, size_average, reduce, reduction)
         _check_ignored("NLLLoss", ignore_index)
         self.ignore_index = ignore_index
+
+
+class NLLLoss2d(NLLLoss):
+    """`NLLLoss` under an old name, of images (N, C, H, W); warns of that."""
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average=None,
+        ignore_index: int = -100,
+        reduce=None,
+        reduction: str = "mean",
+    ) -> None:
+        warnings.warn("NLLLoss2d is an old name; use NLLLoss, which is the same", FutureWarning, stacklevel=2)
+        super().__init__(weight, size_average, ignore_index, reduce, reduction)
 
 
 class CrossEntropyLoss(WeightedLoss):

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 
 from ... import functions as F
+from ...backend import ArgumentError
 from ...ops import elementwise as E
 from ...ops import reduce as R
 from ...tensor import Tensor
 from ..checks import a_tensor, floating, number
+from ..module import Module
 from .base import Loss, check_reduction, check_signs, pairwise, reduced, refuse_empty, same_shapes
 
 
@@ -64,10 +66,10 @@ def cosine_embedding_loss(
     floating(input1, where, "input1"), floating(input2, where, "input2")
     same_shapes(where, input1=input1, input2=input2)
     if input1.array.ndim not in (1, 2):
-        raise ValueError(f"{where}: expected inputs (N, D) or (D,), got {tuple(input1.shape)}")
+        raise ArgumentError(f"{where}: expected inputs (N, D) or (D,), got {tuple(input1.shape)}")
     if a_tensor(target, where, "target").array.shape != input1.array.shape[:-1]:
         expected = tuple(input1.shape[:-1])
-        raise ValueError(
+        raise ArgumentError(
             f"{where}: expected target {expected} for inputs {tuple(input1.shape)}, got {tuple(target.shape)}"
         )
     refuse_empty(where, input1, reduction)
@@ -103,7 +105,7 @@ def margin_ranking_loss(
 
 def _check_margin(where: str, margin: float) -> None:
     if not number(margin, "margin", where) > 0:
-        raise ValueError(f"{where}: margin must be greater than 0, got {margin}")
+        raise ArgumentError(f"{where}: margin must be greater than 0, got {margin}")
 
 
 def _triplet(where, anchor, positive, negative, distance, margin, swap, reduction) -> Tensor:
@@ -112,7 +114,7 @@ def _triplet(where, anchor, positive, negative, distance, margin, swap, reductio
     floating(anchor, where, "anchor"), floating(positive, where, "positive"), floating(negative, where, "negative")
     same_shapes(where, anchor=anchor, positive=positive, negative=negative)
     if anchor.array.ndim == 0:
-        raise ValueError(f"{where}: expected anchor (N, D) or (D,), got a 0-d tensor")
+        raise ArgumentError(f"{where}: expected anchor (N, D) or (D,), got a 0-d tensor")
     refuse_empty(where, anchor, reduction)
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
@@ -235,6 +237,19 @@ class TripletMarginLoss(_TripletLoss):
         self.p, self.eps = p, eps
 
 
+class PairwiseDistance(Module):
+    """||x1 - x2 + eps||_p over the last dimension. Shape: (N, D) twice to (N), or (N, 1) with keepdim."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps = number(p, "p", "PairwiseDistance"), number(eps, "eps", "PairwiseDistance")
+        self.keepdim = keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """The distance of the two."""
+        return pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
+
+
 class TripletMarginWithDistanceLoss(_TripletLoss):
     """max(0, d(a, pos) - d(a, neg) + margin); see `triplet_margin_with_distance_loss`. Shape: all the same."""
 
@@ -249,4 +264,4 @@ class TripletMarginWithDistanceLoss(_TripletLoss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(margin, swap, reduction=reduction)
-        self.distance_function = pairwise_distance if distance_function is None else distance_function
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function

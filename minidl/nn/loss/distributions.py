@@ -6,7 +6,7 @@ import math
 import warnings
 
 from ... import functions as F
-from ...backend import backend_of
+from ...backend import ArgumentError, backend_of
 from ...ops import elementwise as E
 from ...tensor import Tensor, wrap
 from ..checks import a_tensor, floating, number
@@ -80,11 +80,12 @@ def _variance(input: Tensor, var, eps: float) -> Tensor:
         if shape[:-1] == var.array.shape:
             var = F.unsqueeze(var, -1)
         elif not _one_dimension_short(var.array.shape, shape):
-            raise ValueError(
+            raise ArgumentError(
                 f"{where}: var is {tuple(var.shape)}, expected {tuple(shape)}, like the input, or the same without the "
                 "last dimension or with 1 in place of one"
             )
-    return var + wrap(backend_of(var.array).maximum(eps - var.array, 0.0))
+    B = backend_of(var.array)
+    return var + wrap(B.asarray(B.maximum(eps - var.array, 0.0)))
 
 
 def _one_dimension_short(given, shape) -> bool:
@@ -111,13 +112,13 @@ def gaussian_nll_loss(
     check_reduction(where, reduction)
     shape = floating(input, where).array.shape
     if a_tensor(target, where, "target").array.shape != shape and not _one_dimension_short(target.array.shape, shape):
-        raise ValueError(
+        raise ArgumentError(
             f"{where}: input is {tuple(shape)}, target is {tuple(target.shape)}: expected the same shape, or 1 "
             "in place of one size"
         )
     refuse_empty(where, input, reduction)
     if not number(eps, "eps", where) >= 0:
-        raise ValueError(f"{where}: eps must not be negative, got {eps}")
+        raise ArgumentError(f"{where}: eps must not be negative, got {eps}")
     v = _variance(input, var, eps)
     d = input - target
     terms = 0.5 * (E.log(v) + d * d / v)
@@ -154,6 +155,10 @@ class PoissonNLLLoss(Loss):
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.log_input, self.full, self.eps = log_input, full, eps
+
+    def forward(self, log_input: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+        """The loss of the counts' logarithms (of themselves with log_input=False) against target."""
+        return self.compute(log_input, target)
 
 
 class GaussianNLLLoss(Loss):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import functions as F
+from ...backend import ArgumentError
 from ...ops import elementwise as E
 from ...ops import loss as O
 from ...tensor import Tensor
@@ -15,7 +16,7 @@ def _compared(where, input, target, reduction, size_average=None, reduce=None, w
     reduction = check_reduction(where, reduction, size_average, reduce)
     same_shapes(where, input=input, target=target)
     if weight is not None and a_tensor(weight, where, "weight").array.shape != input.array.shape:
-        raise ValueError(f"{where}: weight is {tuple(weight.shape)}, expected {tuple(input.shape)}, like the input")
+        raise ArgumentError(f"{where}: weight is {tuple(weight.shape)}, expected {tuple(input.shape)}, like the input")
     refuse_empty(where, input, reduction)
     return reduction
 
@@ -63,7 +64,7 @@ def smooth_l1_loss(
     """
     reduction = _compared("smooth_l1_loss", input, target, reduction, size_average, reduce)
     if not number(beta, "beta", "smooth_l1_loss") >= 0:
-        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+        raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     d = E.subtract(input, target)
     return reduced(O.huber(d, delta=beta) / beta if beta else E.absolute(d), reduction)
 
@@ -78,7 +79,7 @@ def huber_loss(
     """
     reduction = _compared("huber_loss", input, target, reduction, weight=weight)
     if not number(delta, "delta", "huber_loss") > 0:
-        raise ValueError(f"huber_loss: delta must be greater than 0, got {delta}")
+        raise ArgumentError(f"huber_loss: delta must be greater than 0, got {delta}")
     terms = O.huber(E.subtract(input, target), delta=delta)
     return reduced(terms if weight is None else terms * weight, reduction)
 
