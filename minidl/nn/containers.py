@@ -11,22 +11,34 @@ from ..tensor import Parameter, Tensor
 from .module import Module
 
 
-class _Ordered(Module):
-    """Modules in an order, under the names they were given or their numbers."""
+class _Holder(Module):
+    """Holds modules under names. A None may stand in the place of one, as in PyTorch."""
 
-    def _own(self) -> dict[str, Module]:
-        return {name: m for name, m in self.__dict__.items() if isinstance(m, Module)}
+    def _own(self) -> dict[str, Any]:
+        declared = self._declared
+        return {
+            name: m
+            for name, m in self.__dict__.items()
+            if isinstance(m, Module) or (m is None and declared.get(name) == "module")
+        }
+
+
+class _Ordered(_Holder):
+    """Modules in an order, under the names they were given or their numbers."""
 
     def _set(self, modules: Iterable[tuple[str, Any]]) -> None:
         """Hold exactly these (name, module)."""
         modules = list(modules)
         for name, module in modules:
-            if not isinstance(module, Module):
-                raise TypeError(f"{type(self).__name__}: {name} must be a Module, got {type(module).__name__}")
+            self._check(module, name)
         for name in self._own():
-            del self.__dict__[name]
+            delattr(self, name)
         for name, module in modules:
             self.add_module(name, module)
+
+    def _check(self, module: Any, name: str) -> None:
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(self).__name__}: {name} must be a Module, got {type(module).__name__}")
 
     def _number(self, modules: Iterable[Any]) -> None:
         self._set((str(i), m) for i, m in enumerate(modules))
@@ -45,9 +57,9 @@ class _Ordered(Module):
         return iter(self._own().values())
 
     def __setitem__(self, index, module: Module) -> None:
-        if not isinstance(module, Module):
-            raise TypeError(f"{type(self).__name__}: expected a Module, got {type(module).__name__}")
-        setattr(self, self._name(index), module)
+        name = self._name(index)
+        self._check(module, name)
+        setattr(self, name, module)
 
     def __delitem__(self, index) -> None:
         names = list(self._own())
@@ -56,8 +68,7 @@ class _Ordered(Module):
 
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
-        if not isinstance(module, Module):
-            raise TypeError(f"{type(self).__name__}.append: expected a Module, got {type(module).__name__}")
+        self._check(module, f"the module to append, number {len(self)},")
         self.add_module(str(len(self)), module)
         return self
 
@@ -69,9 +80,9 @@ class _Ordered(Module):
             self.append(module)
         return self
 
-    def pop(self, index=-1) -> Module:
-        """Take a module out and return it."""
-        module = self.__dict__[self._name(index)]
+    def pop(self, index=-1) -> Any:
+        """Take a module (or several, by a slice) out and return it."""
+        module = self[index]  # type: ignore[index]
         del self[index]
         return module
 
@@ -96,9 +107,8 @@ class Sequential(_Ordered):
 
     def forward(self, input):
         """The input through all modules."""
-        for module in list(self.__dict__.values()):
-            if isinstance(module, Module):
-                input = module(input)
+        for module in self._own().values():
+            input = module(input)
         return input
 
     def __getitem__(self, index):
@@ -122,6 +132,11 @@ class Sequential(_Ordered):
         return Sequential(*list(self) * other)
 
     __rmul__ = __mul__
+
+    def __imul__(self, other: int) -> Self:
+        more = self * other  # checks the number
+        self._number(more)
+        return self
 
     def insert(self, index: int, module: Module) -> Self:
         """Put a module in before number `index`; all are numbered anew."""
@@ -181,7 +196,7 @@ class ModuleList(_Ordered):
         ]
 
 
-class ModuleDict(Module):
+class ModuleDict(_Holder):
     """A dict of modules that are found, in the order of their insertion; it computes nothing itself.
 
     >>> from minidl.nn import Linear, ReLU
@@ -195,14 +210,11 @@ class ModuleDict(Module):
         if modules is not None:
             self.update(modules)
 
-    def _own(self) -> dict[str, Module]:
-        return {name: m for name, m in self.__dict__.items() if isinstance(m, Module)}
-
     def __getitem__(self, key: str) -> Module:
         return self._own()[key]
 
     def __setitem__(self, key: str, module: Module) -> None:
-        if not isinstance(module, Module):
+        if module is not None and not isinstance(module, Module):
             raise TypeError(f"ModuleDict: {key!r} must be a Module, got {type(module).__name__}")
         self.add_module(key, module)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Self, TypeVar
 
+from .. import functions as F
 from .. import modes
 from ..backend import device
 from ..backend.dtypes import as_dtype, double, float16, float32
@@ -13,9 +15,19 @@ from ..modes import no_grad
 from ..tensor import Handle, Parameter, Tensor
 from . import loading
 from .hooks import Hooks, call
+from .mappings import PLAIN, Entries, HookEntries, Shown, collect, drop_known, register
+from .parameter import Buffer, is_lazy
 
-_PRIVATE = frozenset(("_hooks", "_declared", "_non_persistent_buffers_set"))  # bookkeeping, never searched
-_PLAIN = frozenset((int, float, bool, str, tuple, type(None)))  # what most attributes are: passed over quickly
+T_destination = TypeVar("T_destination", bound=dict[str, Any])
+
+_STATE_HOOKS = (
+    "_state_dict_pre_hooks",
+    "_state_dict_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+_PRIVATE = frozenset(("_hooks", "_declared", "_non_persistent_buffers_set", *_STATE_HOOKS))  # never searched
+_NONE: Mapping[int, tuple] = MappingProxyType({})
 
 
 class Module:
@@ -36,12 +48,32 @@ class Module:
     """
 
     training: bool = True
+    dump_patches = False
+    call_super_init = False
+    T_destination = T_destination
+    _version: int = (
+        1  # of the form of this class's state; `_load_from_state_dict` finds that of a state in its metadata
+    )
     _hooks: Hooks | None = None
     _declared: Mapping[str, str] = {}  # name -> kind of buffers, and of parameters and children that are None
     _non_persistent_buffers_set: frozenset[str] = frozenset()
+    _state_dict_pre_hooks = _state_dict_hooks = _load_state_dict_pre_hooks = _load_state_dict_post_hooks = _NONE
 
-    def __init__(self) -> None:
+    # PyTorch's dicts, which some programs read and change: live views of the attributes and of the hooks
+    _parameters = Shown(Entries, "parameter")
+    _buffers = Shown(Entries, "buffer")
+    _modules = Shown(Entries, "module")
+    _forward_hooks = Shown(HookEntries, "forward")
+    _forward_pre_hooks = Shown(HookEntries, "forward_pre")
+    _backward_hooks = Shown(HookEntries, "backward")
+    _backward_pre_hooks = Shown(HookEntries, "backward_pre")
+
+    def __init__(self, *args, **kwargs) -> None:
+        if (args or kwargs) and not self.call_super_init:
+            raise TypeError(f"{type(self).__name__}: Module.__init__ takes no arguments, got {(*args, *kwargs)!r}")
         self.training = True  # nothing else: layers may have been assigned before
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
 
     def forward(self, *args, **kwargs):
         """What the module computes; every subclass defines it."""
@@ -51,6 +83,8 @@ class Module:
         if self._hooks is None and not modes.watching:
             return self.forward(*args, **kwargs)
         return call(self, args, kwargs)
+
+    _call_impl = _wrapped_call_impl = __call__
 
     # ------------------------------------------------------------------------------------------------- attributes
     def _kind(self, name: str) -> str | None:
@@ -84,6 +118,9 @@ class Module:
                     f"cannot assign '{type(value).__name__}' as {kind} '{name}' ({wanted} or None expected)"
                     + ("; change it in place under no_grad, or del it first" if kind == "parameter" else "")
                 )
+        elif isinstance(value, Buffer):
+            self.register_buffer(name, value, value.persistent)
+            return
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -94,28 +131,25 @@ class Module:
     def __getattr__(self, name: str) -> Any:  # reached only when the attribute does not exist
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
+    def __dir__(self):
+        return sorted(name for name in super().__dir__() if not name[0].isdigit())
+
+    def __setstate__(self, state) -> None:
+        self.__dict__.update(state)
+
     def _members(self) -> dict[str, list[tuple[str, Any]]]:
         """(name, value) of all that is this module's own, by kind, through lists and dicts; None if only declared."""
         found: dict[str, list] = {"parameter": [], "buffer": [], "module": []}
-        declared = self._declared
+        declared, groups = self._declared, False
         for name, value in self.__dict__.items():
             if name in declared:
                 found[declared[name]].append((name, value))
-            elif value.__class__ not in _PLAIN and name not in _PRIVATE:
-                _collect(name, value, found, ())
+            elif value.__class__ not in PLAIN and name not in _PRIVATE:
+                collect(name, value, found, Module)
+                groups = groups or isinstance(value, (list, dict))
+        if groups:
+            drop_known(self, found, Module)
         return found
-
-    @property
-    def _parameters(self) -> MutableMapping[str, Parameter | None]:
-        return _Entries(self, "parameter")
-
-    @property
-    def _buffers(self) -> MutableMapping[str, Tensor | None]:
-        return _Entries(self, "buffer")
-
-    @property
-    def _modules(self) -> MutableMapping[str, Module | None]:
-        return _Entries(self, "module")
 
     def _register(self, kind: str, name: str, value: Any, expected: type) -> None:
         if not isinstance(name, str):
@@ -177,9 +211,9 @@ class Module:
             if module is not None:
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all within, parents first, each once."""
-        for _, module in self.named_modules():
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def _named(self, kind, prefix, recurse, remove_duplicate) -> Iterator[tuple[str, Any]]:
@@ -226,6 +260,18 @@ class Module:
         for _, buffer in self._named("buffer", "", recurse, True):
             yield buffer
 
+    def _named_members(
+        self, get_members_fn: Callable, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
+        """(name, value) of what get_members_fn(module) gives, pairs (name, value), over this module and all within."""
+        seen = set()
+        for path, module in self.named_modules(None, prefix, remove_duplicate) if recurse else ((prefix, self),):
+            for name, value in get_members_fn(module):
+                if value is not None and value not in seen:
+                    if remove_duplicate:
+                        seen.add(value)
+                    yield f"{path}.{name}" if path else name, value
+
     def _get(self, target: str, expected: type, kind: str):
         found: Any = self
         for part in target.split(".") if target else ():
@@ -257,15 +303,31 @@ class Module:
             raise AttributeError(f"{type(self).__name__} has no buffer '{target}'")
         return self._get(target, Tensor, "buffer")
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a path such as 'block.conv1'; strict: only in the place of another. AttributeError if not."""
+        if not target:
+            raise ValueError("set_submodule: a path is needed, got ''")
+        if not isinstance(module, Module):
+            raise ValueError(f"set_submodule: '{target}' must be a Module, got {type(module).__name__}")
+        owner, _, name = target.rpartition(".")
+        children = dict(self._members()["module"])
+        if target in children and owner:  # in a list or dict
+            self._modules[target] = module
+            return
+        parent = self.get_submodule(owner)
+        if strict or hasattr(parent, name):
+            parent._get(name, Module, "module")
+        setattr(parent, name, module)
+
     # ---------------------------------------------------------------------------------------- changing everything
-    def apply(self, fn: Callable[[Module], Any]) -> Module:
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call fn(module) for every module within and then for this one, as for initialising; returns self."""
         for module in self.children():
             module.apply(fn)
         fn(self)
         return self
 
-    def train(self, mode: bool = True) -> Module:
+    def train(self, mode: bool = True) -> Self:
         """Switch dropout, batch normalisation and the like to training (or not); gradients are recorded either way."""
         if not isinstance(mode, bool):
             raise ValueError(f"train: expected True or False, got {mode!r}")
@@ -274,11 +336,11 @@ class Module:
             module.train(mode)
         return self
 
-    def eval(self) -> Module:
+    def eval(self) -> Self:
         """`train(False)`; it does not switch off gradients: see `no_grad`."""
         return self.train(False)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Module:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Let all parameters require a gradient, or freeze them."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
@@ -294,18 +356,28 @@ class Module:
                     parameter.grad = parameter.grad.detach()
                     parameter.grad.write(0)
 
-    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Module:
+    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Self:
         """Replace the data of every parameter, gradient and buffer by fn(data); the Tensors themselves stay."""
-        tensors: list[Tensor] = list(self.parameters(recurse))
-        tensors += [p.grad for p in tensors if p.grad is not None] + list(self.buffers(recurse))
+        for module in self.children() if recurse else ():
+            module._apply(fn)
+        tensors: list[Tensor] = list(self.parameters(False))
+        tensors += [p.grad for p in tensors if p.grad is not None] + list(self.buffers(False))
         with no_grad():
             for t in tensors:
-                new = fn(t.detach())
-                if new.array is not t.array:
+                if is_lazy(t):
+                    t.convert(fn)  # type: ignore[attr-defined]
+                elif (new := fn(t.detach())).array is not t.array:
                     t.data = new
         return self
 
-    def to(self, *args, **kwargs) -> Module:
+    def compile(self, *args, **kwargs) -> None:
+        """Nothing is to be done: in PyTorch it changes a module's speed, not its results; see `minidl.compile`."""
+
+    def to_empty(self, *, device, recurse: bool = True) -> Self:
+        """Move parameters and buffers to a device without their values, which are still to be set."""
+        return self._apply(lambda t: F.empty_like(t, device=device), recurse)
+
+    def to(self, *args, **kwargs) -> Self:
         """Move parameters and buffers to a device and cast the floating-point ones to a dtype, in place; returns self.
 
         `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)` (to where it is, in its dtype). non_blocking only
@@ -326,48 +398,86 @@ class Module:
             raise TypeError(f"Module.to: only floating-point dtypes are possible, got {as_dtype(dtype)}")
         return self._apply(lambda t: t.to(device=where, dtype=dtype if t.is_floating_point() else None))
 
-    def cpu(self) -> Module:
+    def cpu(self) -> Self:
         """`to("cpu")`."""
         return self.to("cpu")
 
-    def cuda(self, device: int | str | device | None = None) -> Module:
+    def cuda(self, device: int | str | device | None = None) -> Self:
         """`to("cuda")`, or to the GPU given."""
         return self.to("cuda" if device is None else device)
 
-    def float(self) -> Module:
+    def float(self) -> Self:
         """`to(float32)`."""
         return self.to(float32)
 
-    def double(self) -> Module:
+    def double(self) -> Self:
         """`to(float64)`."""
         return self.to(double)
 
-    def half(self) -> Module:
+    def half(self) -> Self:
         """`to(float16)`."""
         return self.to(float16)
 
-    def type(self, dst_type) -> Module:
+    def type(self, dst_type) -> Self:
         """Cast all parameters and buffers, also those of integers."""
         return self._apply(lambda t: t.type(dst_type))
 
     # --------------------------------------------------------------------------------------------------- the state
-    def state_dict(
-        self, *, destination: dict | None = None, prefix: str = "", keep_vars: bool = False
-    ) -> dict[str, Tensor]:
-        """name -> Tensor of all parameters and persistent buffers, on their memory; detached unless keep_vars."""
-        state: dict[str, Tensor] = OrderedDict() if destination is None else destination
-        for path, module in self.named_modules():
-            for name, value in loading.own_state(module):
-                state[f"{prefix}{path}.{name}" if path else prefix + name] = value if keep_vars else value.detach()
-        return state
+    def state_dict(self, *args, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+        """name -> Tensor of all parameters and persistent buffers, on their memory; detached unless keep_vars.
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> LoadResult:
+        The result's `_metadata` holds each module's `_version`.
+        """
+        if args:
+            warnings.warn("state_dict: give destination, prefix and keep_vars by name", FutureWarning, stacklevel=2)
+            given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
+            return self.state_dict(**{"destination": destination, "prefix": prefix, "keep_vars": keep_vars, **given})
+        return loading.state_dict(self, destination, prefix, keep_vars)
+
+    def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
+        """Enter this module's own state into destination; subclasses may do more."""
+        loading.save_own(self, destination, prefix, keep_vars)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> loading._IncompatibleKeys:
         """Copy Tensors (or arrays) into the parameters and buffers of the same names; assign=True takes them over.
 
         strict: every name must be there, and no other. Returns `(missing_keys, unexpected_keys)`. Raises one
         RuntimeError that lists everything that is wrong, and then has changed nothing.
         """
-        return LoadResult(*loading.load(self, state_dict, strict, assign))
+        return loading.load(self, state_dict, strict, assign)
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ) -> None:
+        """Take this module's own state out of state_dict; subclasses may change state_dict before, as for old keys."""
+        loading.load_own(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> Handle:
+        """Call `hook(module, prefix, keep_vars)` before this module's state is made."""
+        return register(self, "_state_dict_pre_hooks", hook)
+
+    def register_state_dict_post_hook(self, hook: Callable) -> Handle:
+        """Call `hook(module, state_dict, prefix, local_metadata)` after this module's state and all within was made."""
+        return register(self, "_state_dict_hooks", hook, True)
+
+    def _register_state_dict_hook(self, hook: Callable) -> Handle:
+        """The same, for hooks that may return another dict."""
+        return register(self, "_state_dict_hooks", hook, False)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> Handle:
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)`
+        before this module's own state is taken out of state_dict, which the hook may change."""
+        return register(self, "_load_state_dict_pre_hooks", hook, True)
+
+    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> Handle:
+        """The same; the hook gets the module only if asked."""
+        return register(self, "_load_state_dict_pre_hooks", hook, with_module)
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> Handle:
+        """Call `hook(module, incompatible_keys)` when the state was loaded; it may change the two lists of keys."""
+        return register(self, "_load_state_dict_post_hooks", hook)
 
     # ------------------------------------------------------------------------------------------------------- hooks
     def _hook(self, kind: str, hook, prepend: bool, with_kwargs: bool = False) -> Handle:
@@ -385,11 +495,10 @@ class Module:
     ) -> Handle:
         """Call `hook(module, args, output)` after forward; what it returns, if anything, becomes the output.
 
-        with_kwargs: `hook(module, args, kwargs, output)`.
+        with_kwargs: `hook(module, args, kwargs, output)`. always_call: also if forward raises, with an output of None.
         """
-        if always_call:
-            raise NotImplementedError("register_forward_hook: always_call=True is not supported")
-        return self._hook("forward", hook, prepend, with_kwargs)
+        hooks = self.__dict__.setdefault("_hooks", Hooks())
+        return hooks.add("forward", hook, prepend, with_kwargs, always_call)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
         """Call `hook(module, grad_output)` when the outputs' gradients are complete; it may return others."""
@@ -401,6 +510,10 @@ class Module:
         Both are tuples with a place for every positional argument or output, None where there is no gradient.
         """
         return self._hook("backward", hook, prepend)
+
+    def register_backward_hook(self, hook: Callable) -> Handle:
+        """Call `hook(module, grad_input, grad_output)` around the module's last op alone: deprecated in PyTorch."""
+        return self._hook("last_node", hook, False)
 
     # -------------------------------------------------------------------------------------------------------- text
     def _get_name(self) -> str:
@@ -421,80 +534,6 @@ class Module:
             return f"{self._get_name()}({extra})"
         body = "\n  ".join(lines + children)
         return f"{self._get_name()}(" + (f"\n  {body}\n" if body else "") + ")"
-
-
-class LoadResult(NamedTuple):
-    """What `load_state_dict` did not find, and what it did not know."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
-
-
-class _Entries(MutableMapping):
-    """A module's own parameters, buffers or children as a dict that reads and writes the module's attributes."""
-
-    def __init__(self, module: Module, kind: str) -> None:
-        self._module, self._kind = module, kind
-
-    def __iter__(self):
-        return (name for name, _ in self._module._members()[self._kind])
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __getitem__(self, name):
-        for found, value in self._module._members()[self._kind]:
-            if found == name:
-                return value
-        raise KeyError(name)
-
-    def _place(self, name):
-        """The list or dict and the key of an entry such as 'layers.0'."""
-        first, *path = name.split(".")
-        group = self._module.__dict__[first]
-        for key in path[:-1]:
-            group = group[_key(group, key)]
-        return group, _key(group, path[-1])
-
-    def __setitem__(self, name, value) -> None:
-        if "." in name:
-            group, key = self._place(name)
-            group[key] = value
-        else:
-            self._module._declare(name, self._kind if value is None or self._kind == "buffer" else None)
-            self._module.__dict__[name] = value
-
-    def __delitem__(self, name) -> None:
-        self[name]
-        if "." in name:
-            group, key = self._place(name)
-            del group[key]
-        else:
-            delattr(self._module, name)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
-def _key(group, key: str):
-    return int(key) if isinstance(group, list) else next(k for k in group if str(k) == key)
-
-
-def _collect(name: str, value: Any, found: dict[str, list], outer: tuple) -> None:
-    """Enter a parameter or a module under its name, or those within a list or dict."""
-    if isinstance(value, Parameter):
-        found["parameter"].append((name, value))
-    elif isinstance(value, Module):
-        found["module"].append((name, value))
-    elif isinstance(value, (list, dict)) and not any(value is group for group in outer):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if item.__class__ not in _PLAIN:
-                _collect(f"{name}.{key}", item, found, (*outer, value))
 
 
 def _indented(module) -> str:
