@@ -33,9 +33,9 @@ class AdaBound(Optimizer):
     ICLR 2019, arXiv 1902.09843.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0, 3.0]))
-    >>> w.grad = Tensor(np.array([2.0, 0.1, -100.0]))
+    >>> w.grad = wrap(np.array([2.0, 0.1, -100.0]))
     >>> rule = AdaBound([w], lr=0.5, betas=(0, 0.999), gamma=0.25)
     >>> rule.step(); w.array.round(4)  # Adam's rates 0.25, 5 and 0.005, within [0.02, 0.5]
     array([0.5 , 1.95, 5.  ])

@@ -33,10 +33,10 @@ class Adadelta(Optimizer):
     Source: M. Zeiler, Adadelta: an adaptive learning rate method, 2012, arXiv 1212.5701.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = Adadelta([w], rho=0.75, eps=1e-2)
-    >>> w.grad = Tensor(np.array([0.1, -40.0]))
+    >>> w.grad = wrap(np.array([0.1, -40.0]))
     >>> rule.step(); w.array.round(3)
     array([0.911, 2.2  ])
     """

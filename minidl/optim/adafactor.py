@@ -46,10 +46,10 @@ class Adafactor(Optimizer):
     arXiv 1804.04235.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([[1.0, -7.0], [5.0, 5.0]]))  # 5 is the root of the mean square
     >>> rule = Adafactor([w], lr=0.1)
-    >>> w.grad = Tensor(np.array([[1.0, -2.0], [300.0, 600.0]]))
+    >>> w.grad = wrap(np.array([[1.0, -2.0], [300.0, 600.0]]))
     >>> rule.step(); w.array.round(3)
     array([[ 0.5, -6.5],
            [ 4.5,  4.5]])

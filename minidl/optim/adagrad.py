@@ -30,11 +30,11 @@ class Adagrad(Optimizer):
     optimization, JMLR 12, 2011.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = Adagrad([w], lr=0.5)
     >>> for _ in range(2):
-    ...     w.grad = Tensor(np.array([1e-3, -40.0]))
+    ...     w.grad = wrap(np.array([1e-3, -40.0]))
     ...     rule.step()
     >>> w.array.round(3), rule.state[w]["sum"].array
     (array([0.146, 2.854]), array([2.0e-06, 3.2e+03]))

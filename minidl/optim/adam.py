@@ -39,10 +39,10 @@ class Adam(Optimizer):
     S. Kale and S. Kumar, On the convergence of Adam and beyond, ICLR 2018 (amsgrad).
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = Adam([w], lr=0.5)
-    >>> w.grad = Tensor(np.array([1e-3, -40.0]))
+    >>> w.grad = wrap(np.array([1e-3, -40.0]))
     >>> rule.step(); w.array.round(3), float(rule.state[w]["step"].array)
     (array([0.5, 2.5]), 1.0)
     """
@@ -106,9 +106,9 @@ class AdamW(Adam):
     regularization, ICLR 2019, arXiv 1711.05101.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
-    >>> w.grad = Tensor(np.array([0.0, 0.0]))
+    >>> w.grad = wrap(np.array([0.0, 0.0]))
     >>> AdamW([w], lr=0.1, weight_decay=0.5).step(); w.array
     array([0.95, 1.9 ])
     """
@@ -143,7 +143,5 @@ class AdamW(Adam):
             decoupled_weight_decay=True,
         )
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As the base class; the decay stays decoupled, also if the state was Adam's."""
-        groups = [{**group, "decoupled_weight_decay": True} for group in state_dict["param_groups"]]
-        super().load_state_dict({**state_dict, "param_groups": groups})
+    def _merged(self, i: int, group: dict, saved: dict) -> dict:
+        return super()._merged(i, group, {**saved, "decoupled_weight_decay": True})  # also if the state was Adam's

@@ -32,10 +32,10 @@ class Adamax(Optimizer):
     Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, section 7.1, ICLR 2015, arXiv 1412.6980.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = Adamax([w], lr=0.5)
-    >>> w.grad = Tensor(np.array([1e-3, -40.0]))
+    >>> w.grad = wrap(np.array([1e-3, -40.0]))
     >>> rule.step(); w.array.round(3), rule.state[w]["exp_inf"].array.round(3)
     (array([0.5, 2.5]), array([1.e-03, 4.e+01]))
     """

@@ -35,11 +35,11 @@ class ASGD(Optimizer):
     descent, 2011, arXiv 1107.2490 (the rate).
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = ASGD([w], lr=0.5, lambd=0, t0=0)
     >>> for _ in range(3):
-    ...     w.grad = Tensor(np.array([1.0, 0.0]))
+    ...     w.grad = wrap(np.array([1.0, 0.0]))
     ...     rule.step()
     >>> w.array, rule.state[w]["ax"].array, float(rule.state[w]["mu"].array)
     (array([-0.5,  2. ]), array([-0.25,  2.  ]), 0.3333333333333333)

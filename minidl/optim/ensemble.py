@@ -51,10 +51,10 @@ class Ensemble(Wrapper):
 
     >>> import numpy as np
     >>> from minidl.optim import SGD, Adam
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = Ensemble([SGD([w], lr=0.1), Adam([w], lr=0.5)], weights=[3, 1])
-    >>> w.grad = Tensor(np.array([2.0, -2.0]))
+    >>> w.grad = wrap(np.array([2.0, -2.0]))
     >>> rule.step(); w.array, rule.weights
     (array([0.725, 2.275]), [0.75, 0.25])
     """

@@ -26,10 +26,10 @@ class Joint(Wrapper):
 
     >>> import numpy as np
     >>> from minidl.optim import SGD, Adam
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> a, b = Parameter(np.array([1.0])), Parameter(np.array([1.0]))
     >>> rule = Joint([SGD([a], lr=0.5), Adam([b], lr=0.1)])
-    >>> a.grad, b.grad = Tensor(np.array([0.4])), Tensor(np.array([0.4]))
+    >>> a.grad, b.grad = wrap(np.array([0.4])), wrap(np.array([0.4]))
     >>> rule.step(); a.array.round(3), b.array.round(3)
     (array([0.8]), array([0.9]))
     """

@@ -32,9 +32,9 @@ class LAMB(Optimizer):
     arXiv 1904.00962.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([3.0, 4.0]))
-    >>> w.grad = Tensor(np.array([1e-3, -40.0]))
+    >>> w.grad = wrap(np.array([1e-3, -40.0]))
     >>> LAMB([w], lr=0.1, eps=0).step(); w.array.round(4)  # by 0.1 * 5 in all
     array([2.6464, 4.3536])
     """

@@ -30,9 +30,9 @@ class LARS(Optimizer):
     arguments as in the package torch_optimizer.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([3.0, 4.0]))
-    >>> w.grad = Tensor(np.array([0.0, -40.0]))
+    >>> w.grad = wrap(np.array([0.0, -40.0]))
     >>> LARS([w], lr=1.0, trust_coefficient=0.1, eps=0).step(); w.array  # by 0.1 * 5
     array([3. , 4.5])
     """

@@ -46,11 +46,11 @@ class LBFGS(Optimizer):
     scale optimization, 1989. Safeguards and limits as in PyTorch, which has them from M. Schmidt's minFunc.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 1.0, 1.0]))
     >>> rule = LBFGS([w], line_search_fn="strong_wolfe")
     >>> def closure():  # x^2 / 2 + 5 y^2 + 50 z^2
-    ...     w.grad = Tensor(np.array([1.0, 10.0, 100.0]) * w.array)
+    ...     w.grad = wrap(np.array([1.0, 10.0, 100.0]) * w.array)
     ...     return 0.5 * (w.array * w.grad.array).sum()
     >>> float(rule.step(closure)), bool(abs(w.array).max() < 1e-5)
     (55.5, True)

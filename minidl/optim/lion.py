@@ -29,9 +29,9 @@ class Lion(Optimizer):
     Source: X. Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023, arXiv 2302.06675.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0, 3.0]))
-    >>> w.grad = Tensor(np.array([1e-3, -40.0, 0.0]))
+    >>> w.grad = wrap(np.array([1e-3, -40.0, 0.0]))
     >>> Lion([w], lr=0.5).step(); w.array
     array([0.5, 2.5, 3. ])
     """

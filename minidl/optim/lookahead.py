@@ -43,10 +43,10 @@ class Lookahead(Wrapper):
 
     >>> import numpy as np
     >>> from minidl.optim import SGD
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = Lookahead(SGD([w], lr=0.5), k=2)
-    >>> w.grad = Tensor(np.array([1.0, 0.0]))
+    >>> w.grad = wrap(np.array([1.0, 0.0]))
     >>> rule.step(); w.array
     array([0.5, 2. ])
     >>> rule.step(); w.array

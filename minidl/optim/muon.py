@@ -38,9 +38,9 @@ class Muon(Optimizer):
     scalable for LLM training, 2025, arXiv 2502.16982 (weight decay and match_rms_adamw).
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.zeros((2, 2)))
-    >>> w.grad = Tensor(np.array([[0.0, -400.0], [100.0, 0.0]]))
+    >>> w.grad = wrap(np.array([[0.0, -400.0], [100.0, 0.0]]))
     >>> Muon([w], lr=0.1).step(); w.array.round(1)
     array([[ 0. ,  0.1],
            [-0.1,  0. ]])

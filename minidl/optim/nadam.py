@@ -40,10 +40,10 @@ class NAdam(Optimizer):
     Source: T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = NAdam([w], lr=0.5, momentum_decay=0)
-    >>> w.grad = Tensor(np.array([1e-3, -40.0]))
+    >>> w.grad = wrap(np.array([1e-3, -40.0]))
     >>> rule.step(); w.array.round(3), rule.state[w]["mu_product"].array
     (array([0.472, 2.528]), array(0.45))
     """

@@ -14,7 +14,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from ..modes import enable_grad
 from ..tensor import Tensor, describe, wrap
@@ -53,9 +53,9 @@ class Optimizer(Surroundings):
     ...         p -= h.lr * backend_of(p).sign(g)
     >>> import numpy as np
     >>> from minidl.backend import backend_of
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
-    >>> w.grad = Tensor(np.array([0.3, -4.0]))
+    >>> w.grad = wrap(np.array([0.3, -4.0]))
     >>> SignSGD([w], lr=0.5).step(); w.array
     array([0.5, 2.5])
 
@@ -90,6 +90,11 @@ class Optimizer(Surroundings):
     param_groups: list[dict[str, Any]]
     state: defaultdict[Any, dict[str, Any]]
 
+    def __new__(cls, *args, **kwargs) -> Self:
+        self = super().__new__(cls)
+        self._reset()  # optimizers around another may not call `__init__`
+        return self
+
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
         self.defaults, self.param_groups, self.state = defaults, [], defaultdict(dict)
         self._schedules = []
@@ -97,7 +102,7 @@ class Optimizer(Surroundings):
         name = type(self).__name__
         if isinstance(params, Tensor):
             raise TypeError(f"{name}: params must be an iterable of Tensors or dicts, got one Tensor; write [w]")
-        if callable(getattr(params, "parameters", None)):
+        if callable(getattr(params, "parameters", None)) and not _holds_parameters(params):
             raise TypeError(f"{name}: params is a {type(params).__name__}; write model.parameters()")
         if isinstance(params, (set, frozenset)):
             raise TypeError(f"{name}: params is a set, whose order changes from run to run; use a list")
@@ -257,6 +262,7 @@ class Optimizer(Surroundings):
 
         The Tensors are the live ones: copy.deepcopy it to keep it.
         """
+        self._through_hooks("before saving")
         numbers: dict[Tensor, int] = {}
         groups = []
         for i, group in enumerate(self.param_groups):
@@ -267,7 +273,8 @@ class Optimizer(Surroundings):
         state: dict[Any, Any] = {i: copy.copy(self.state[p]) for p, i in numbers.items() if p in self.state}
         state.update({k: copy.copy(v) for k, v in self.state.items() if k not in numbers})
         transforms = [{"transform": type(t).__name__, **t.state_dict()} for t in self._transforms]
-        return {"state": state, "param_groups": groups, **({"transforms": transforms} if transforms else {})}
+        found = {"state": state, "param_groups": groups, **({"transforms": transforms} if transforms else {})}
+        return self._through_hooks("after saving", found)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over hyperparameters and state (copied, in each parameter's dtype and on its device).
@@ -276,6 +283,8 @@ class Optimizer(Surroundings):
         changed.
         """
         where, groups = f"{type(self).__name__}.load_state_dict", self.param_groups
+        if isinstance(state_dict, dict):
+            state_dict = self._through_hooks("before loading", {**state_dict})
         if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
             raise ValueError(f"{where}: expected a dict with 'state' and 'param_groups', as state_dict() gives")
         saved, left = state_dict["param_groups"], dict(state_dict["state"])
@@ -309,6 +318,7 @@ class Optimizer(Surroundings):
             group.update(new)
         # what was loaded is nobody's edit
         self._written = {(i, slot): get(groups[i], slot) for i, slot in self._written if i < len(groups)}
+        self._through_hooks("after loading")
 
     def _matched(self, saved: list[dict[str, Any]] | None) -> list[tuple[Any, dict[str, Any]]]:
         """Each transform with its saved state; a state without transforms leaves them as they are."""
@@ -334,7 +344,7 @@ class Optimizer(Surroundings):
                 )
             new["scheduled"] = copy.deepcopy(old)
         for key, value in self.defaults.items():
-            if key not in saved and value is not None and not isinstance(value, bool):
+            if key not in saved and self._is_rule and value is not None and not isinstance(value, bool):
                 raise ValueError(
                     f"{type(self).__name__}.load_state_dict: group {i} has no '{key}'; is it of another rule? "
                     f"It has {sorted(k for k in saved if k != 'params')}"
@@ -393,7 +403,7 @@ class Optimizer(Surroundings):
 
     # copies, pickles, words
     def __getstate__(self) -> dict[str, Any]:
-        caches = {"_layouts", "_pre_hooks", "_post_hooks", "_stepping", "_stepped"}
+        caches = {"_layouts", "_pre_hooks", "_post_hooks", "_state_hooks", "_stepping", "_stepped"}
         return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -404,10 +414,14 @@ class Optimizer(Surroundings):
             if hasattr(t, "attach"):
                 t.attach(self)
 
+    def _patch_step_function(self) -> None:
+        """Nothing: optimizers around another call it if they do not call `__init__`."""
+
     def _reset(self) -> None:
         self._layouts: dict[int, Layout | None] = {}
         self._pre_hooks: dict[int, Callable] = {}
         self._post_hooks: dict[int, Callable] = {}
+        self._state_hooks: dict[str, dict[int, Callable]] = {}
         self._stepping = self._stepped = False
         self._written = {}
 
@@ -441,6 +455,11 @@ def _hyperparameters_of_rules() -> set[str]:
         if kind.__module__.startswith(Optimizer.__module__.rpartition(".")[0]):
             found.update(_usual(kind))
     return found - {"foreach", "fused", "capturable", "differentiable", "maximize"}
+
+
+def _holds_parameters(params) -> bool:
+    """Whether it is a module of parameters only, as a ParameterList."""
+    return hasattr(params, "__iter__") and all(isinstance(p, Tensor) for p in params)
 
 
 def _plain(value):

@@ -36,11 +36,11 @@ class RAdam(Optimizer):
     and beyond, ICLR 2020, arXiv 1908.03265.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w, path = Parameter(np.array([1.0, 2.0])), []
     >>> rule = RAdam([w], lr=0.5)
     >>> for _ in range(6):
-    ...     w.grad = Tensor(np.array([0.0, -4.0]))
+    ...     w.grad = wrap(np.array([0.0, -4.0]))
     ...     rule.step(); path += [w.array[1].round(3).item()]
     >>> path
     [4.0, 6.0, 8.0, 10.0, 12.0, 12.013]

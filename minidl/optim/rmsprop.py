@@ -34,10 +34,10 @@ class RMSprop(Optimizer):
     Generating sequences with recurrent neural networks, 2013, arXiv 1308.0850 (centered).
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = RMSprop([w], lr=0.1, alpha=0.75)
-    >>> w.grad = Tensor(np.array([1e-3, -40.0]))
+    >>> w.grad = wrap(np.array([1e-3, -40.0]))
     >>> rule.step(); w.array.round(3), rule.state[w]["square_avg"].array
     (array([0.8, 2.2]), array([2.5e-07, 4.0e+02]))
     """

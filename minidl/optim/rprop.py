@@ -35,11 +35,11 @@ class Rprop(Optimizer):
     algorithm, ICNN 1993; C. Igel and M. Huesken, Improving the Rprop learning algorithm, NC 2000.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w, path = Parameter(np.array([1.0, 1.0])), []
     >>> rule = Rprop([w], lr=0.5)
     >>> for _ in range(3):
-    ...     w.grad = Tensor(w.array - np.array([-9.0, 0.3]))
+    ...     w.grad = wrap(w.array - np.array([-9.0, 0.3]))
     ...     rule.step(); path += [w.array.round(3).tolist()]
     >>> path, rule.state[w]["step_size"].array
     ([[0.5, 0.5], [-0.1, -0.1], [-0.82, -0.1]], array([0.72, 0.3 ]))

@@ -109,11 +109,11 @@ class AdamWScheduleFree(_ScheduleFree):
     Source: A. Defazio et al., The road less scheduled, NeurIPS 2024, arXiv 2405.15682.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = AdamWScheduleFree([w], lr=0.5, eps=0)
     >>> for _ in range(2):
-    ...     w.grad = Tensor(np.array([2.0, -3.0]))
+    ...     w.grad = wrap(np.array([2.0, -3.0]))
     ...     rule.step()
     >>> y = w.array.copy(); rule.eval(); x = w.array.copy(); rule.train()
     >>> y.round(3), x.round(3), rule.state[w]["z"].array.round(3), w.array.round(3)
@@ -173,11 +173,11 @@ class SGDScheduleFree(_ScheduleFree):
     outside (0, 1) among them. Source: A. Defazio et al., The road less scheduled, NeurIPS 2024, arXiv 2405.15682.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = SGDScheduleFree([w], lr=0.5)
     >>> for _ in range(2):
-    ...     w.grad = Tensor(np.array([1.0, 0.0]))
+    ...     w.grad = wrap(np.array([1.0, 0.0]))
     ...     rule.step()
     >>> rule.eval(); w.array
     array([0.25, 2.  ])

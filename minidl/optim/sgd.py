@@ -31,11 +31,11 @@ class SGD(Optimizer):
     J. Martens, G. Dahl and G. Hinton, On the importance of initialization and momentum in deep learning, ICML 2013.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = SGD([w], lr=0.5, momentum=0.9)
     >>> for _ in range(2):
-    ...     w.grad = Tensor(np.array([1.0, 0.0]))
+    ...     w.grad = wrap(np.array([1.0, 0.0]))
     ...     rule.step()
     >>> w.array, rule.state[w]["momentum_buffer"].array
     (array([-0.45,  2.  ]), array([1.9, 0. ]))

@@ -72,6 +72,7 @@ class Surroundings:
     check: Callable[[dict[str, Any]], None]
     _pre_hooks: dict[int, Callable]
     _post_hooks: dict[int, Callable]
+    _state_hooks: dict[str, dict[int, Callable]]  # of saving and loading, by their moment
     _schedules: Sequence[dict[str, Callable[[int], float]]] = ()  # of each group, by hyperparameter
     _transforms: tuple[Any, ...] = ()
     _stepping: bool
@@ -133,11 +134,11 @@ class Surroundings:
         Transforms work with every rule, also with one that computes gradients in a closure. They are part of the state.
 
         >>> from minidl.optim import SGD, transforms
-        >>> from minidl.tensor import Parameter, Tensor
+        >>> from minidl.tensor import Parameter, wrap
         >>> import numpy as np
         >>> w = Parameter(np.zeros(2))
         >>> rule = SGD([w], lr=1.0).transform(transforms.ClipNorm(1.0))
-        >>> w.grad = Tensor(np.array([3.0, -4.0]))
+        >>> w.grad = wrap(np.array([3.0, -4.0]))
         >>> rule.step(); w.array.round(3)
         array([-0.6,  0.8])
         """
@@ -276,6 +277,40 @@ class Surroundings:
     def register_step_post_hook(self, hook: Callable) -> Handle:
         """Call `hook(optimizer, args, kwargs)` after every step."""
         return Handle(self._post_hooks, hook)
+
+    def _on_state(self, moment: str, hook: Callable, prepend: bool) -> Handle:
+        hooks = self._state_hooks.setdefault(moment, {})
+        others = list(hooks) if prepend else []
+        handle = Handle(hooks, hook)
+        for number in others:  # in a dict, what is entered anew comes last
+            hooks[number] = hooks.pop(number)
+        return handle
+
+    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """Call `hook(optimizer)` before `state_dict`; prepend: before the hooks that are there already."""
+        return self._on_state("before saving", hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """Call `hook(optimizer, state_dict)` with what `state_dict` is to return; it may return another."""
+        return self._on_state("after saving", hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """Call `hook(optimizer, state_dict)` with a shallow copy of what is to be loaded; it may return another."""
+        return self._on_state("before loading", hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """Call `hook(optimizer)` after a state was loaded."""
+        return self._on_state("after loading", hook, prepend)
+
+    def _through_hooks(self, moment: str, state_dict: Any = None) -> Any:
+        """Run the hooks of a moment; those that get a state may return another."""
+        for hook in list(self._state_hooks.get(moment, {}).values()):
+            if state_dict is None:
+                hook(self)
+            else:
+                changed = hook(self, state_dict)
+                state_dict = state_dict if changed is None else changed
+        return state_dict
 
 
 def _kept(schedule: Callable[[int], float], step: int) -> float:

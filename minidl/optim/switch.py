@@ -183,10 +183,10 @@ class Switch(Wrapper):
 
     >>> import numpy as np
     >>> from minidl.optim import SGD, Adam
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = Switch([Adam([w], lr=0.5), lambda params: SGD(params, lr=0.1)], when=[after(1)])
-    >>> w.grad = Tensor(np.array([3.0, -4.0]))
+    >>> w.grad = wrap(np.array([3.0, -4.0]))
     >>> for _ in range(2):
     ...     rule.step(); w.array.round(3), rule.active
     (array([0.5, 2.5]), 1)
@@ -307,11 +307,11 @@ class SWATS(Switch):
     arXiv 1712.07628.
 
     >>> import numpy as np
-    >>> from minidl.tensor import Parameter, Tensor
+    >>> from minidl.tensor import Parameter, wrap
     >>> w = Parameter(np.array([1.0, 2.0]))
     >>> rule = SWATS([w], lr=0.1, betas=(0.5, 0.5), tolerance=0.01)
     >>> for _ in range(20):
-    ...     w.grad = Tensor(np.array([1.0, 1.0]) * w.array)
+    ...     w.grad = wrap(np.array([1.0, 1.0]) * w.array)
     ...     rule.step()
     >>> rule.active, round(rule.rate, 4)
     (1, 0.0698)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -38,7 +39,7 @@ def save_checkpoint(
     }
     model_state, optimizer_state = model.state_dict(), optimizer.state_dict()
     save({**plain, "model": model_state, "optimizer": optimizer_state}, path)
-    shapes = {name: list(t.shape) for name, t in model_state.items()}
+    shapes = {name: list(t.shape) for name, t in model_state.items() if hasattr(t, "shape")}
     readable = {**plain, "model": shapes, "optimizer": {"param_groups": optimizer_state["param_groups"]}}
     write_file(path.with_suffix(".json"), (json.dumps(readable, indent=2) + "\n").encode())
     return path
@@ -47,11 +48,13 @@ def save_checkpoint(
 def load_checkpoint(path: str | os.PathLike, model: Module, optimizer: Any, data: DataLoader) -> Position:
     """Bring model, optimizer, loader and this thread's random generator to where they were; returns the position.
 
+    All of them, or none: if anything does not fit, they are as they were before the error.
+
     path: the file, or the folder that it is in. They have to be made as they were when it was written.
 
     Raises:
         ValueError: the file is damaged, is not a checkpoint, or is of a run with other settings.
-        RuntimeError: it is of another model; nothing was changed.
+        RuntimeError: it is of another model.
         OSError: it cannot be read.
     """
     path = Path(path)
@@ -59,13 +62,20 @@ def load_checkpoint(path: str | os.PathLike, model: Module, optimizer: Any, data
     state = load(path)
     if not isinstance(state, dict) or set(state) != _KEYS or state["version"] != 1:
         raise ValueError(f"load_checkpoint: {path} is not a checkpoint of version 1")
-    position = Position()
+    position, generator = Position(), default_generator()
+    before = (data.state_dict(), generator.get_state(), copy.deepcopy(model.state_dict()))
     try:
         position.load_state_dict(state["position"])
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        data.load_state_dict(state["loader"])
-        default_generator().set_state(state["random"])
+        try:
+            data.load_state_dict(state["loader"])
+            generator.set_state(state["random"])
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])  # the last: it alone checks all before it changes anything
+        except BaseException:
+            data.load_state_dict(before[0])
+            generator.set_state(before[1])
+            model.load_state_dict(before[2])
+            raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"load_checkpoint: {path} does not fit this run, or is damaged ({error})") from None
     return position
