@@ -1199,3 +1199,51 @@ def test_pytorchs_other_path():
     from minidl.utils.data import TensorDataset as Tensors
 
     assert Loader is DataLoader and Tensors is TensorDataset
+
+
+# -------------------------------------------------------------------------------------------- PyTorch's other names
+def test_a_chain_of_streams():
+    class Stream(minidl.data.IterableDataset):
+        def __init__(self, *values):
+            self.values = values
+
+        def __iter__(self):
+            return iter(self.values)
+
+        def __len__(self):
+            return len(self.values)
+
+    chain = minidl.data.ChainDataset([Stream(1, 2), Stream(), Stream(3)])
+    assert list(chain) == [1, 2, 3] and list(chain) == [1, 2, 3] and len(chain) == 3
+    assert [x.tolist() for x in minidl.data.DataLoader(chain, batch_size=2)] == [[1, 2], [3]]
+    with pytest.raises(TypeError, match="ChainDataset: expected IterableDatasets, got list"):
+        list(minidl.data.ChainDataset([Stream(1), [2]]))
+
+
+@pytest.mark.parametrize("n, drop_last", [(10, False), (11, False), (11, True), (2, False)])
+def test_the_processes_of_a_distributed_sampler_share_the_samples(n, drop_last):
+    samplers = [minidl.data.DistributedSampler(range(n), 3, rank, seed=4, drop_last=drop_last) for rank in range(3)]
+    orders = [list(s) for s in samplers]
+    assert [len(o) for o in orders] == [len(s) for s in samplers] == [n // 3 if drop_last else -(-n // 3)] * 3
+    seen = [i for order in orders for i in order]
+    assert set(seen) <= set(range(n)) and (drop_last or set(seen) == set(range(n)))
+    assert not drop_last or len(set(seen)) == len(seen)
+    samplers[0].set_epoch(1)
+    assert n < 5 or list(samplers[0]) != orders[0]
+    samplers[0].set_epoch(0)
+    assert list(samplers[0]) == orders[0]
+    for wrong in (dict(rank=3), dict(rank=-1), dict(num_replicas=0), dict(rank=None), dict(num_replicas=None)):
+        with pytest.raises(ValueError, match="DistributedSampler"):
+            minidl.data.DistributedSampler(range(n), **{"num_replicas": 3, "rank": 0, **wrong})
+
+
+def test_pytorchs_paths_to_the_parts_of_data():
+    import minidl.utils.data.dataloader
+    import minidl.utils.data.dataset
+    import minidl.utils.data.distributed
+    import minidl.utils.data.sampler
+
+    paths = minidl.utils.data
+    assert paths.dataloader.DataLoader is paths.DataLoader is minidl.data.DataLoader
+    assert paths.dataset.random_split is minidl.data.random_split and paths.sampler.Sampler is Sampler
+    assert paths.distributed.DistributedSampler is minidl.data.DistributedSampler

@@ -8,11 +8,20 @@ from . import transforms
 from .collate import default_collate, default_convert
 from .dataset import Dataset, ImageDataset, IterableDataset, Subset, TensorDataset, random_split
 from .loader import DataLoader
-from .parts import ConcatDataset, KFold, StackDataset
+from .parts import ChainDataset, ConcatDataset, KFold, StackDataset
 from .prefetch import get_worker_info
-from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
+from .sampler import (
+    BatchSampler,
+    DistributedSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
-__all__ = ["BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "ImageDataset", "IterableDataset", "KFold"]
+__all__ = ["BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "DistributedSampler", "KFold"]
+__all__ += ["ImageDataset", "IterableDataset"]
 __all__ += ["RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler"]
 __all__ += ["TensorDataset", "WeightedRandomSampler", "default_collate", "default_convert", "get_worker_info"]
 __all__ += ["random_split", "transforms"]

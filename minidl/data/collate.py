@@ -36,7 +36,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, (Tensor, np.ndarray)):
         return _stack(batch)
     if isinstance(first, (np.bool_, np.number)):
-        return Tensor(np.asarray(batch))
+        return wrap(np.asarray(batch))
     if isinstance(first, (int, float)):
         return _numbers(batch)
     if isinstance(first, (str, bytes)):
@@ -60,7 +60,7 @@ def default_convert(data: Any) -> Any:
     if isinstance(data, np.ndarray) and data.dtype.kind in "SUO":
         return data
     if isinstance(data, (np.ndarray, np.bool_, np.number)):
-        return Tensor(data)
+        return wrap(data)
     if isinstance(data, Mapping):
         return _like_mapping(data, {key: default_convert(value) for key, value in data.items()})
     if isinstance(data, tuple) and hasattr(data, "_fields"):
@@ -77,7 +77,7 @@ def _stack(batch: Sequence[Any]) -> Tensor:
             raise TypeError(f"default_collate: {_WANTED}, got an array of dtype {x.dtype}")
         if not isinstance(x, (Tensor, np.ndarray, np.generic)):
             raise TypeError(f"default_collate: some samples are tensors or arrays, but one is a {type(x).__name__}")
-        tensors.append(x if isinstance(x, Tensor) else Tensor(x))
+        tensors.append(x if isinstance(x, Tensor) else wrap(x))
     shape = tensors[0].array.shape
     for i, t in enumerate(tensors):
         if t.array.shape != shape:

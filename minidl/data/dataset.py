@@ -106,7 +106,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         if len(set(sizes)) > 1:
             shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
             raise ValueError(f"TensorDataset: size mismatch between tensors: the first sizes differ in {shapes}")
-        self.tensors = tuple(t if isinstance(t, Tensor) else Tensor(t) for t in tensors)
+        self.tensors = tuple(t if isinstance(t, Tensor) else wrap(t) for t in tensors)
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
         return tuple(t[index] for t in self.tensors)  # type: ignore[index]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,29 @@ class ConcatDataset(Dataset):
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
+
+
+class ChainDataset(IterableDataset):
+    """The samples of several IterableDatasets, one after the other.
+
+    Raises:
+        TypeError: one is no IterableDataset; when its turn comes.
+    """
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = datasets
+
+    def __iter__(self) -> Iterator[Any]:
+        for data in self.datasets:
+            yield from self._checked(data)
+
+    def __len__(self) -> int:
+        return sum(len(self._checked(data)) for data in self.datasets)
+
+    def _checked(self, data: Any) -> Any:
+        if not isinstance(data, IterableDataset):
+            raise TypeError(f"ChainDataset: expected IterableDatasets, got {type(data).__name__}")
+        return data
 
 
 class StackDataset(Dataset):

@@ -176,6 +176,52 @@ class WeightedRandomSampler(Sampler[int]):
         return self.num_samples
 
 
+class DistributedSampler(Sampler[int]):
+    """What one of `num_replicas` processes reads: every num_replicas-th index, beginning with `rank`.
+
+    All processes get equally many: indices from the beginning fill the rest up, or it is left out (`drop_last`). The
+    order is a permutation that depends on (seed, epoch) alone, so that all processes agree; `set_epoch` gives the next.
+
+    Raises:
+        ValueError: `rank` is not in 0 ... num_replicas - 1, or one of the two is not given.
+
+    >>> list(DistributedSampler("abcde", num_replicas=2, rank=1, shuffle=False))
+    [1, 3, 0]
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        if num_replicas is None or rank is None:
+            raise ValueError("DistributedSampler: num_replicas and rank have to be given: there is no process group")
+        _check_positive("DistributedSampler", "num_replicas", num_replicas)
+        if not 0 <= rank < num_replicas:
+            raise ValueError(f"DistributedSampler: rank {rank} is not in 0 ... {num_replicas - 1}")
+        self.dataset, self.num_replicas, self.rank, self.epoch = dataset, num_replicas, rank, 0
+        self.shuffle, self.seed, self.drop_last = bool(shuffle), seed, bool(drop_last)
+        n = length_of("DistributedSampler", dataset)
+        self.num_samples = n // num_replicas if drop_last else -(-n // num_replicas)
+        self.total_size = self.num_samples * num_replicas
+
+    def set_epoch(self, epoch: int) -> None:
+        """Number the passes, so that each has an order of its own."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        n = length_of("DistributedSampler", self.dataset)
+        order = Generator(self.seed + self.epoch).permutation(n) if self.shuffle else np.arange(n)
+        return iter(np.resize(order, self.total_size)[self.rank :: self.num_replicas].tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
 class BatchSampler(Sampler[list[int]]):
     """The indices of `sampler` in lists of `batch_size`; the last may be shorter, or is left out with
     `drop_last`.

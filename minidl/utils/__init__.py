@@ -1,5 +1,5 @@
-"""PyTorch's path `utils`: here only its `utils.data`, which is `minidl.data` under its other name."""
+"""PyTorch's path `utils`: `data` is `minidl.data` under its other name, `checkpoint` recomputes instead of keeping."""
 
-from . import data
+from . import checkpoint, data, hooks
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data", "hooks"]

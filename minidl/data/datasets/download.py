@@ -13,7 +13,7 @@ _CHUNK = 1 << 16
 _TIMEOUT = 30.0  # seconds without a byte
 
 
-def fetch(url: str, stream: BinaryIO, limit: int, label: str) -> str | None:
+def fetch(url: str, stream: BinaryIO, limit: int, label: str, progress: bool = True) -> str | None:
     """Write what lies at `url` to `stream`, at most `limit` bytes. Returns what went wrong, None if nothing
     did.
 
@@ -34,7 +34,7 @@ def fetch(url: str, stream: BinaryIO, limit: int, label: str) -> str | None:
         if total is not None and total > limit:
             return f"{total} bytes are offered, at most {limit} expected"
         # no bar where nobody looks at a terminal
-        with tqdm(total=total, unit="B", unit_scale=True, desc=label, disable=None) as bar:
+        with tqdm(total=total, unit="B", unit_scale=True, desc=label, disable=None if progress else True) as bar:
             done = 0
             while True:
                 try:

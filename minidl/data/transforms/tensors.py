@@ -39,7 +39,7 @@ class ToTensor:
             raise ValueError(
                 f"ToTensor: expected an image of shape (H, W) or (H, W, C), got an array {tuple(image.shape)}"
             )
-        return Tensor(_scaled(image[None])[0])
+        return wrap(_scaled(image[None])[0])
 
     def batch(self, images: Any) -> Tensor:
         """A batch of images of shape (N, H, W) or (N, H, W, C), an array or a Tensor on any device, all at
@@ -48,7 +48,7 @@ class ToTensor:
         x = images.array if isinstance(images, Tensor) else images
         if x.ndim not in (3, 4):
             raise ValueError(f"ToTensor: expected a batch (N, H, W) or (N, H, W, C), got shape {tuple(x.shape)}")
-        return Tensor(_scaled(x))
+        return wrap(_scaled(x))
 
     def __repr__(self) -> str:
         return "ToTensor()"

@@ -1,0 +1,6 @@
+"""For programs that were written for PyTorch: minidl under the name `torch`, and what of PyTorch's names is missing."""
+
+from .aliasing import install, run, uninstall
+from .names import explain_everywhere
+
+__all__ = ["explain_everywhere", "install", "run", "uninstall"]
