@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 
-from .backend import BACKENDS, backend_of, default_device, get_backend
+from .backend import BACKENDS, ArgumentError, backend_of, default_device, get_backend
 from .backend import device as device_type
 from .backend.dtypes import as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from .backend.dtypes import dtype as dtype_type
+from .backend.layouts import strided
 from .backend.random import Generator, default_generator
 from .modes import mode
-from .tensor import Tensor, wrap
+from .tensor import Size, Tensor, wrap
 
 __all__ = """
     BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor ShortTensor arange
-    as_tensor asarray bernoulli empty empty_like eye from_numpy full full_like linspace logspace multinomial normal
-    ones ones_like poisson rand rand_like randint randint_like randn randn_like randperm scalar_tensor tensor
-    tril_indices triu_indices zeros zeros_like
+    as_tensor asarray bernoulli blackman_window empty empty_like empty_strided eye from_dlpack from_numpy frombuffer
+    full full_like hamming_window hann_window linspace logspace multinomial normal ones ones_like poisson rand
+    rand_like randint randint_like randn randn_like randperm scalar_tensor tensor tril_indices triu_indices zeros
+    zeros_like
 """.split()
 
 
@@ -35,7 +39,7 @@ def _size(sizes, size=None) -> tuple[int, ...]:
     except AttributeError:
         raise TypeError(f"size: expected integers, got {size!r}") from None
     if any(n < 0 for n in size):
-        raise ValueError(f"size: a size cannot be negative, got {size}")
+        raise ArgumentError(f"size: a size cannot be negative, got {size}")
     return size
 
 
@@ -122,23 +126,60 @@ def scalar_tensor(s, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     return tensor(s, dtype=dtype or mode.dtype, device=device, requires_grad=requires_grad)
 
 
-def _legacy(name, kind):
-    def make(*data) -> Tensor:
+class TypeOfTensor(type):
+    """A type such as `FloatTensor`: calling it makes a Tensor of its dtype, and those are its instances."""
+
+    all: dict[str, TypeOfTensor] = {}  # by PyTorch's names for them
+    dtype: dtype_type
+    place: str
+    name: str
+
+    def __new__(cls, name: str, kind: dtype_type, place: str = "cpu"):
+        made = super().__new__(cls, name, (), {})
+        made.dtype, made.place = kind, place
+        made.name = f"torch.{'' if place == 'cpu' else place + '.'}{name}"
+        made.__doc__ = f"A Tensor of {kind!r} from data, or an uninitialised one of the given sizes."
+        cls.all[made.name] = made
+        return made
+
+    def __init__(cls, *_) -> None:
+        super().__init__(cls.__name__, (), {})
+
+    def __call__(cls, *data, device=None) -> Tensor:
+        place = cls.place if device is None else device
         if all(isinstance(n, int) for n in data):
-            return empty(*data, dtype=kind) if data else empty(0, dtype=kind)
+            return empty(*(data or (0,)), dtype=cls.dtype, device=place)
         if len(data) != 1:
-            raise TypeError(f"{name}: expected sizes or one list or array, got {len(data)} values")
-        return tensor(data[0], dtype=kind)
+            raise TypeError(f"{cls.__name__}: expected sizes or one list or array, got {len(data)} values")
+        if isinstance(data[0], Size):
+            return empty(data[0], dtype=cls.dtype, device=place)
+        return tensor(data[0], dtype=cls.dtype, device=place)
 
-    make.__name__, make.__doc__ = name, f"A Tensor of {kind!r} from data, or an uninitialised one of the given sizes."
-    return make
+    def __instancecheck__(cls, x) -> bool:
+        return isinstance(x, Tensor) and x.dtype == cls.dtype and x.device.type == cls.place
+
+    def __repr__(cls) -> str:
+        return f"<class '{cls.name}'>"
+
+    @classmethod
+    def named(mcs, name: str) -> TypeOfTensor:
+        """The type of PyTorch's name `torch.FloatTensor`, `torch.cuda.LongTensor` ..."""
+        found = mcs.all.get(name.replace("minidl.", "torch."))
+        if found is None:
+            raise ValueError(f"there is no type {name!r}; there are {', '.join(mcs.all)}")
+        return found
+
+    @classmethod
+    def of(mcs, kind, place: str) -> TypeOfTensor:
+        """The type of Tensors of a dtype on a kind of device."""
+        return next(t for t in mcs.all.values() if t.dtype == kind and t.place == place)
 
 
-FloatTensor, DoubleTensor = _legacy("FloatTensor", float32), _legacy("DoubleTensor", float64)
-HalfTensor, BoolTensor = _legacy("HalfTensor", float16), _legacy("BoolTensor", bool_)
-LongTensor, IntTensor = _legacy("LongTensor", int64), _legacy("IntTensor", int32)
-ShortTensor, CharTensor = _legacy("ShortTensor", int16), _legacy("CharTensor", int8)
-ByteTensor = _legacy("ByteTensor", uint8)
+FloatTensor, DoubleTensor = TypeOfTensor("FloatTensor", float32), TypeOfTensor("DoubleTensor", float64)
+HalfTensor, BoolTensor = TypeOfTensor("HalfTensor", float16), TypeOfTensor("BoolTensor", bool_)
+LongTensor, IntTensor = TypeOfTensor("LongTensor", int64), TypeOfTensor("IntTensor", int32)
+ShortTensor, CharTensor = TypeOfTensor("ShortTensor", int16), TypeOfTensor("CharTensor", int8)
+ByteTensor = TypeOfTensor("ByteTensor", uint8)
 
 
 def from_numpy(ndarray) -> Tensor:
@@ -171,9 +212,9 @@ def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Te
 
 
 def _like(make):
-    def like(input, *args, dtype=None, device=None, requires_grad=False, memory_format=None) -> Tensor:
-        where = input.device if device is None else device
-        return make(tuple(input.shape), *args, dtype=dtype or input.dtype, device=where, requires_grad=requires_grad)
+    def like(input, *args, dtype=None, device=None, requires_grad=False, **more) -> Tensor:
+        where, kind = input.device if device is None else device, dtype or input.dtype
+        return make(tuple(input.shape), *args, dtype=kind, device=where, requires_grad=requires_grad, **more)
 
     like.__name__, like.__doc__ = (
         f"{make.__name__}_like",
@@ -191,7 +232,7 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
     start, end = (0, start) if end is None else (start, end)
     start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
     if step == 0:
-        raise ValueError("arange: step must not be 0")
+        raise ArgumentError("arange: step must not be 0")
     kind = int64 if all(isinstance(v, (int, np.integer)) for v in (start, end, step)) else mode.dtype
     return _place(np.arange(start, end, step), device, requires_grad, dtype or kind)
 
@@ -242,9 +283,9 @@ def randint(low=0, high=None, size=None, *, generator=None, dtype=None, device=N
     return _place(_generator(generator).integers(low, high, _size((size,))), device, requires_grad, dtype or int64)
 
 
-def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
+def randperm(n, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A random permutation of 0 ... n-1."""
-    return _place(_generator(generator).permutation(n), device, False, dtype or int64)
+    return _place(_generator(generator).permutation(n), device, requires_grad, dtype or int64)
 
 
 def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -315,5 +356,77 @@ def multinomial(input, num_samples, replacement=False, *, generator=None) -> Ten
     return _place(chosen.reshape(*weights.shape[:-1], num_samples), input.device, False, int64)
 
 
+def empty_strided(size, stride, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """An uninitialised Tensor whose elements lie `stride` apart in memory, where that is an order of its dimensions."""
+    order = sorted(range(len(size)), key=lambda d: -stride[d])
+    y = np.empty([size[d] for d in order], as_dtype(dtype or mode.dtype)).transpose(np.argsort(order))
+    if y.size and any(s != t * y.itemsize for s, t, n in zip(y.strides, stride, size, strict=True) if n > 1):
+        raise NotImplementedError(f"empty_strided: {tuple(stride)} leaves gaps or overlaps for {tuple(size)}")
+    return _place(y, device, requires_grad)
+
+
+def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False) -> Tensor:
+    """A one-dimensional CPU Tensor on the memory of a bytes-like object."""
+    t = wrap(np.frombuffer(buffer, as_dtype(dtype).dtype, count, offset))
+    return t.requires_grad_() if requires_grad else t
+
+
+def from_dlpack(ext_tensor) -> Tensor:
+    """A CPU Tensor on the memory of an array of another library, by the DLPack protocol; Tensors themselves."""
+    if isinstance(ext_tensor, Tensor):
+        return ext_tensor
+    if not hasattr(ext_tensor, "__dlpack__"):
+        raise TypeError(f"from_dlpack: expected a Tensor or an array with __dlpack__, got {type(ext_tensor).__name__}")
+    return from_numpy(np.from_dlpack(ext_tensor))
+
+
+def _window(name, terms, doc):
+    """A window that is a sum of cosines, of which a periodic one leaves the last sample out."""
+
+    def window(window_length, periodic=True, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+        n = window_length if periodic else window_length - 1
+        turn = 2 * np.pi * np.arange(window_length) / max(n, 1)
+        y = sum(a * np.cos(k * turn) for k, a in enumerate(terms)) if window_length > 1 else np.ones(window_length)
+        return _place(np.asarray(y), device, requires_grad, dtype or mode.dtype)
+
+    window.__name__, window.__doc__ = name, doc
+    return window
+
+
+hann_window = _window("hann_window", (0.5, -0.5), "1/2 - 1/2 cos(2 pi k / n).")
+hamming_window = _window("hamming_window", (0.54, -0.46), "0.54 - 0.46 cos(2 pi k / n).")
+blackman_window = _window("blackman_window", (0.42, -0.5, 0.08), "0.42 - 1/2 cos(2 pi k / n) + 0.08 cos(4 pi k / n).")
+
+
+def _options(make):
+    """The function with PyTorch's arguments of little meaning here: a call without them costs nothing more.
+
+    layout must be strided; pin_memory only concerns speed; memory_format changes the order in memory; out is written.
+    """
+
+    @functools.wraps(make)
+    def call(*args, **kwargs):
+        try:
+            return make(*args, **kwargs)
+        except TypeError:
+            given = {
+                name: kwargs.pop(name) for name in ("layout", "pin_memory", "memory_format", "out") if name in kwargs
+            }
+            if not given:
+                raise
+        if given.get("layout") not in (None, strided):
+            raise NotImplementedError(f"{make.__name__}: layout={given['layout']} is not supported")
+        y, order = make(*args, **kwargs), given.get("memory_format")
+        y = y if order is None else y.contiguous(memory_format=order)
+        return y if given.get("out") is None else given["out"].take_over(y)
+
+    return call
+
+
 zeros_like, ones_like, empty_like, full_like = _like(zeros), _like(ones), _like(empty), _like(full)
 rand_like, randn_like = _like(rand), _like(randn)
+for (
+    _name
+) in """arange empty empty_like eye full full_like linspace logspace normal ones ones_like rand rand_like randint
+    randint_like randn randn_like randperm zeros zeros_like""".split():
+    globals()[_name] = _options(globals()[_name])

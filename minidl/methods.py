@@ -8,8 +8,9 @@ import numpy as np
 
 from . import autograd, creation, rows
 from . import functions as F
-from .backend import BACKENDS, backend_of, device
+from .backend import ABSENT, BACKENDS, ArgumentError, backend_of, device
 from .backend.dtypes import as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from .backend.layouts import contiguous_format, preserve_format
 from .backend.rows import RowArray
 from .formatting import format_tensor
 from .functions.arguments import watched
@@ -28,8 +29,8 @@ def attach(method):
 # what is the same as function and as method
 _FUNCTIONS_ONLY = """
     atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors bucketize can_cast cartesian_prod
-    cat cdist chain_matmul column_stack combinations concat concatenate cumulative_trapezoid dstack einsum finfo
-    hstack iinfo is_nonzero is_tensor isin meshgrid poisson promote_types rand_like randint_like randn_like
+    cat cdist chain_matmul clone column_stack combinations concat concatenate cumulative_trapezoid detach dstack einsum
+    finfo hstack iinfo is_nonzero is_tensor isin meshgrid poisson promote_types rand_like randint_like randn_like
     result_type row_stack rsub searchsorted set_printoptions stack std_mean tensordot trapezoid trapz tril_indices
     triu_indices var_mean vstack where
 """
@@ -91,7 +92,7 @@ def where(self, condition, other) -> Tensor:
 @attach
 def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
     """Add d(self)/d(leaf) to `.grad` of every leaf that requires a gradient; see `minidl.autograd.backward`."""
-    autograd.backward([self], [gradient], retain_graph, create_graph, inputs)
+    autograd.backward([self], [gradient], retain_graph, create_graph, inputs=inputs)
 
 
 # -------------------------------------------------------------------------------------------------------- indexing
@@ -195,7 +196,7 @@ def __array__(self, dtype=None, copy=None) -> np.ndarray:
 def _scalar(kind):
     def convert(self):
         if self.array.size != 1:
-            raise RuntimeError(
+            raise ArgumentError(
                 f"{kind.__name__}: a tensor of shape {tuple(self.shape)} has no single value"
                 + ("; use any() or all()" if kind is bool else "")
             )
@@ -266,22 +267,36 @@ def stride(self, dim=None):
     return steps if dim is None else steps[dim]
 
 
-@attach
-def is_contiguous(self) -> bool:
-    """Whether the elements lie in memory in the order of the dimensions."""
-    return self.array.flags.c_contiguous
+def _order(name, x, memory_format) -> tuple[int, ...] | None:
+    """The dimensions from the outermost to the innermost in memory; None: as they stand."""
+    order = memory_format.order
+    if order is not None and len(order) != x.array.ndim:
+        raise RuntimeError(f"{name}: {memory_format} needs {len(order)} dimensions, got {tuple(x.shape)}")
+    return order
 
 
 @attach
-def contiguous(self) -> Tensor:
-    """The tensor itself if its memory is in order, else a copy that is."""
-    return self if self.array.flags.c_contiguous else E.identity(self)
+def is_contiguous(self, memory_format=contiguous_format) -> bool:
+    """Whether the elements lie in memory in the order of the dimensions, or of another memory_format."""
+    order = _order("is_contiguous", self, memory_format)
+    return (self.array if order is None else self.array.transpose(order)).flags.c_contiguous
 
 
 @attach
-def clone(self, *, memory_format=None) -> Tensor:
+def contiguous(self, memory_format=contiguous_format) -> Tensor:
+    """The tensor itself if its memory is in order, else a copy that is; the values are the same in every order."""
+    if memory_format is preserve_format or is_contiguous(self, memory_format):
+        return self
+    order = _order("contiguous", self, memory_format)
+    if order is None:
+        return E.identity(self)
+    return F.permute(E.identity(F.permute(self, *order)), *[order.index(d) for d in range(len(order))])
+
+
+@attach
+def clone(self, *, memory_format=preserve_format) -> Tensor:
     """A copy with its own memory, still part of the graph."""
-    return E.identity(self)
+    return E.identity(self) if memory_format.order is None else contiguous(E.identity(self), memory_format)
 
 
 @attach
@@ -331,9 +346,9 @@ def to(
     for a in args:
         if isinstance(a, Tensor):
             device, dtype = a.device, a.dtype
-        elif isinstance(a, bool):
+        elif isinstance(a, bool) or a is None:
             continue  # PyTorch's non_blocking, given by position
-        elif isinstance(a, (_device, int)) or (isinstance(a, str) and a.startswith(("cpu", "cuda"))):
+        elif isinstance(a, (_device, int)) or (isinstance(a, str) and a.startswith(("cpu", "cuda", *ABSENT))):
             device = a
         else:
             dtype = a
@@ -345,15 +360,16 @@ def to(
         here = y.device
         if where.type != here.type or (where.index not in (None, here.index) and where.type == "cuda"):
             y = S.transfer(y, device=where)
-    return E.identity(y) if copy and y is self else y
+    y = E.identity(y) if copy and y is self else y
+    return y if memory_format is None else contiguous(y, memory_format)
 
 
 _device = device
 
 
 def _cast(name, kind):
-    def cast(self):
-        return self.to(kind)
+    def cast(self, memory_format=preserve_format):
+        return self.to(kind) if memory_format is preserve_format else self.to(kind, memory_format=memory_format)
 
     cast.__name__, cast.__doc__ = name, f"The tensor as {kind!r}."
     setattr(Tensor, name, cast)
@@ -365,28 +381,30 @@ for _name, _kind in {"float": float32, "double": float64, "half": float16, "long
 
 
 @attach
-def cpu(self) -> Tensor:
+def cpu(self, memory_format=preserve_format) -> Tensor:
     """The tensor on the CPU."""
-    return self.to("cpu")
+    return self.to("cpu", memory_format=memory_format)
 
 
 @attach
-def cuda(self, device=None) -> Tensor:
-    """The tensor on a GPU."""
-    return self.to("cuda" if device is None else device)
+def cuda(self, device=None, non_blocking: bool = False, memory_format=preserve_format) -> Tensor:
+    """The tensor on a GPU; non_blocking only concerns speed."""
+    return self.to("cuda" if device is None else device, memory_format=memory_format)
 
 
 @attach
-def type(self, dtype=None):
-    """The tensor in another dtype; without an argument PyTorch's name of its type, such as `minidl.FloatTensor`."""
-    if dtype is not None:
-        return self.to(_LEGACY[dtype] if isinstance(dtype, str) and dtype in _LEGACY else dtype)
-    return next(name for name, kind in _LEGACY.items() if kind == self.dtype)
+def type(self, dtype=None, non_blocking: bool = False):
+    """The tensor in another dtype; without an argument PyTorch's name of its type, such as `torch.FloatTensor`.
 
-
-_LEGACY = {f"minidl.{name}Tensor": kind for name, kind in {
-    "Float": float32, "Double": float64, "Half": float16, "Long": int64, "Int": int32, "Short": int16, "Byte": uint8,
-    "Char": int8, "Bool": bool_}.items()}  # fmt: skip
+    dtype: a dtype, such a name, or a type such as `minidl.FloatTensor`. non_blocking only concerns speed.
+    """
+    if dtype is None:
+        return creation.TypeOfTensor.of(self.dtype, self.device.type).name
+    if isinstance(dtype, str) and dtype.endswith("Tensor"):
+        dtype = creation.TypeOfTensor.named(dtype)
+    if isinstance(dtype, creation.TypeOfTensor):
+        return self.to(dtype.place, dtype.dtype)
+    return self.to(dtype)
 
 
 def _new(make):
@@ -398,7 +416,7 @@ def _new(make):
     return attach(method)
 
 
-for _make in (F.tensor, F.zeros, F.ones, F.full, F.empty):
+for _make in (F.tensor, F.zeros, F.ones, F.full, F.empty, F.empty_strided):
     _new(_make)
 
 
@@ -416,11 +434,12 @@ _CHANGING = """
     abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh arctan arctan2
     arctanh asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or
     bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad div
-    divide eq erf erfc exp exp2 expm1 fix float_power floor floor_divide fmod frac ge greater greater_equal gt
-    heaviside hypot index_add index_copy index_fill index_put le lerp less less_equal log log10 log1p log2 logical_and
-    logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative
-    not_equal pow put rad2deg reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid
-    sign sin sinc sinh sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy
+    digamma divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge greater
+    greater_equal gt heaviside hypot index_add index_copy index_fill index_put index_reduce lcm ldexp le lerp less
+    less_equal lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill
+    masked_scatter mul multiply nan_to_num ne neg negative mvlgamma nextafter not_equal polygamma pow put rad2deg
+    reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh
+    sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy
 """
 for _name in _CHANGING.split():
     _in_place(f"{_name}_", getattr(Tensor, _name))

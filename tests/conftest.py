@@ -25,6 +25,7 @@ if not REAL_GPU:
 import minidl  # noqa: E402
 from minidl.backend import get_backend  # noqa: E402
 from minidl.engine import FUNCTIONS, OPS, op  # noqa: E402
+from minidl.tensor import wrap  # noqa: E402
 
 
 class Where:
@@ -40,7 +41,7 @@ class Where:
 
     def tensor(self, values, dtype=None, requires_grad: bool = False) -> minidl.Tensor:
         """A new Tensor; of Python numbers in float64, unless said otherwise."""
-        return minidl.Tensor(self.array(values, dtype), requires_grad=requires_grad)
+        return wrap(self.array(values, dtype)).requires_grad_(requires_grad)
 
     def leaf(self, values, dtype=np.float64) -> minidl.Tensor:
         """A new Tensor that requires a gradient."""

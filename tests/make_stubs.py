@@ -100,6 +100,7 @@ RETURNS = {
     "__array__": "np.ndarray",
 }
 RETURNS |= dict.fromkeys("sort topk kthvalue mode cummax cummin".split(), "Extreme")
+ELSEWHERE = {"UntypedStorage", "TypedStorage"}  # classes of higher layers
 PLAIN = {name: plain for plain, name in HIDDEN.items()}
 
 
@@ -165,6 +166,8 @@ def from_live(name: str, function, method: bool) -> str:
         returns = RETURNS[name] if method else PLAIN.get(RETURNS[name], RETURNS[name])
     elif returns is inspect.Signature.empty:
         returns = "Tensor" if _gives_tensor(name, function) else "Any"
+    if returns in ELSEWHERE:
+        returns = "Any"
     definition = f"def _({text}) -> {returns}: ..."
     node = ast.parse(definition).body[0]
     assert isinstance(node, ast.FunctionDef) and node.returns is not None
@@ -222,6 +225,7 @@ def _live_property(name: str) -> str:
     """A property's type is that of its value on an example."""
     value = getattr(minidl.ones(2, 2), name)
     kind = "Tensor" if isinstance(value, Tensor) else HIDDEN.get(type(value).__name__, type(value).__name__)
+    kind = kind if kind in {"Tensor", "Size", *HIDDEN.values()} else "None" if value is None else "Any"
     return f"@property\ndef {name}(self) -> {kind}: ..."
 
 
@@ -289,7 +293,10 @@ def functions_stub() -> str:
     out.append("from ..tensor import Extreme, Size, Tensor\nfrom .types import finfo as finfo, iinfo as iinfo\n\n")
     out.append(f"__all__ = {sorted(functions.__all__)!r}\n\n")
     for name in sorted(functions.__all__):
-        if not isinstance(getattr(functions, name), type):  # finfo and iinfo are imported
+        value = getattr(functions, name)
+        if isinstance(value, type) and name.endswith("Tensor"):
+            out.append(f"class {name}(Tensor): ...\n")
+        elif not isinstance(value, type):  # finfo and iinfo are imported
             out.append(from_live(name, getattr(functions, name), False) + "\n")
     return "".join(out)
 

@@ -74,7 +74,7 @@ def refused(args, capsys) -> str:
 def test_plain_minidl_shows_help(tmp_path):
     done = minidl(cwd=tmp_path)
     assert "usage: minidl" in done.stdout and done.stderr == ""
-    commands = ["train", "predict", "summary", "datasets", "schedule", "race"]
+    commands = ["train", "predict", "summary", "datasets", "schedule", "race", "export", "run"]
     assert re.findall(r"^    (\w+)  ", done.stdout, re.MULTILINE) == commands
 
 

@@ -157,7 +157,12 @@ TINY = {  # every example is here
     "cifar10_resnet.py": ["--dataset", "digits", "--subset", "100", "--epochs", "1", "--width", "4"],
     "mnist_row_lstm.py": ["--dataset", "digits", "--epochs", "1", "--hidden", "16"],
     "char_lstm.py": ["--text", str(ROOT / "LICENSE"), "--epochs", "1", "--hidden", "8", "--length", "20"],
+    "mini_gpt.py": ["--text", str(ROOT / "LICENSE"), "--steps", "4", "--every", "2", "--width", "8", "--length", "20"],
+    "transfer_learning.py": ["--dataset", "digits", "--pretrain", "5", "--steps", "3", "--seeds", "1"],
     "gru_against_lstm.py": ["--length", "6", "--updates", "4", "--every", "2", "--hidden", "4"],
+    "wgan_gp.py": ["--steps", "3", "--critic-steps", "2", "--width", "8"],
+    "newton.py": ["--passes", "20", "--width", "4"],
+    "pinn.py": ["--adam", "3", "--lbfgs", "3", "--width", "4", "--points", "10"],
 }
 
 

@@ -376,7 +376,7 @@ def test_memory_of_another_library_is_updated_where_it_lies(tmp_path):
 
 
 def test_a_recorded_graph_keeps_what_it_was_recorded_with():
-    w, v, x = *parameters(np.float64, [(3,), (3,)]), Tensor(np.ones(3), requires_grad=True)
+    w, v, x = *parameters(np.float64, [(3,), (3,)]), wrap(np.ones(3), requires_grad=True)
     rule = optim.SGD([w, v], lr=0.5)
     y = (w * x).sum()
     w.grad = v.grad = wrap(np.ones(3))
@@ -577,7 +577,7 @@ def test_two_threads_give_the_same_bits_as_one(rule, kind, monkeypatch):
         optimizer = rule(ps, lr=0.01, maximize=True, **options)
         for t in range(4):
             for i, p in enumerate(ps):
-                p.grad = None if t == 2 and i == 1 else Tensor(np.cos(p.array * (t + 1)))
+                p.grad = None if t == 2 and i == 1 else wrap(np.cos(p.array * (t + 1)))
             optimizer.step()
         states = [t.array.tobytes() for p in ps for t in optimizer.state[p].values()]
         return [p.array.tobytes() for p in ps] + states
@@ -596,7 +596,7 @@ def test_a_process_that_is_forked_off_has_a_thread_of_its_own(monkeypatch):
     monkeypatch.setattr(flat, "TOGETHER", 256)
     monkeypatch.setattr(flat, "_cores", lambda: 2)
     w = Parameter(np.ones(2000))
-    w.grad = Tensor(np.ones(2000))
+    w.grad = wrap(np.ones(2000))
     rule = optim.SGD([w], lr=0.5)
     rule.step()
     with warnings.catch_warnings():
@@ -630,7 +630,7 @@ def test_what_goes_wrong_in_the_other_thread_is_raised_in_this_one(monkeypatch):
     monkeypatch.setattr(flat, "TOGETHER", 256)
     monkeypatch.setattr(flat, "_cores", lambda: 2)
     w = Parameter(np.ones(2000))
-    w.grad = Tensor(np.ones(2000))
+    w.grad = wrap(np.ones(2000))
     with pytest.raises(ArithmeticError, match="in the other thread"):
         Failing([w]).step()
 

@@ -264,16 +264,31 @@ LAYERS = {
         name: (lambda name=name: getattr(nn, name)(20, 30), dict.fromkeys(("weight", "bias"), root(30)))
         for name in ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
     },
+    "Conv3d": (lambda: nn.Conv3d(8, 60, (3, 5, 1), groups=4), {"weight": root(30), "bias": root(30)}),
+    "ConvTranspose3d": (lambda: nn.ConvTranspose3d(8, 60, (1, 5, 1)), {"weight": root(300), "bias": root(300)}),
+    "BatchNorm3d": (lambda: nn.BatchNorm3d(5), AFFINE),
+    "InstanceNorm3d": (lambda: nn.InstanceNorm3d(5, affine=True), AFFINE),
+    "SyncBatchNorm": (lambda: nn.SyncBatchNorm(5), AFFINE),
+    "Bilinear": (lambda: nn.Bilinear(20, 5, 60), {"weight": root(20), "bias": root(20)}),
+    "EmbeddingBag": (lambda: nn.EmbeddingBag(60, 40), {"weight": ("normal", 1.0)}),
+    "LinearCrossEntropyLoss": (lambda: nn.LinearCrossEntropyLoss(40, 60, bias=True), {"linear": root(40)}),
+    "MultiheadAttention": (
+        lambda: nn.MultiheadAttention(40, 4),
+        {"in_proj_weight": root(160 / 6), "in_proj_bias": ZERO, "out_proj.weight": root(40), "out_proj.bias": ZERO},
+    ),
 }
+COMPOSED = {"AdaptiveLogSoftmaxWithLoss", "Transformer", "TransformerEncoderLayer", "TransformerDecoderLayer"}
+BASES = {"Parameter", "RNNBase", "RNNCellBase", "UninitializedBuffer", "UninitializedParameter"}
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_start_as_in_pytorch(name):
     make, expected = LAYERS[name]
     parameters = dict(make().named_parameters())
-    assert parameters and {key.split("_")[0] for key in parameters} == set(expected)
+    known = {key: key if key in expected else key.split(".")[0].split("_")[0] for key in parameters}
+    assert parameters and set(known.values()) == set(expected)
     for key, p in parameters.items():
-        kind, number = expected[key.split("_")[0]]
+        kind, number = expected[known[key]]
         assert p.is_leaf and p.requires_grad
         if kind == "constant":
             assert values(p).tolist() == [number] * p.numel()
@@ -286,7 +301,7 @@ def test_layers_start_as_in_pytorch(name):
 def test_every_layer_with_parameters_is_here():
     """A layer that makes parameters takes their dtype."""
     own = set()
-    for name in set(nn.__all__) - {"Parameter", "RNNBase"}:
+    for name in set(nn.__all__) - COMPOSED - BASES:
         made = getattr(nn, name)
         if isinstance(made, type) and "dtype" in inspect.signature(made.__init__).parameters:
             own.add(name)

@@ -15,7 +15,7 @@ from schedulers import BETAS, SCHEDULERS, STEPS, Inverse, advance, rates, run
 
 from minidl.optim import SGD, Adam, schedules
 from minidl.optim import lr_scheduler as S
-from minidl.tensor import Parameter, Tensor
+from minidl.tensor import Parameter, wrap
 
 REFERENCE = np.load(Path(__file__).parent / "reference" / "schedules.npz")
 
@@ -417,7 +417,7 @@ def test_an_edit_before_another_scheduler_is_made_survives():
 
 
 def test_rates_in_tensors_are_written_in_place():
-    rate = Tensor(np.array(0.8))
+    rate = wrap(np.array(0.8))
     optimizer = SGD([Parameter(np.zeros(1))], lr=rate)
     scheduler = S.ExponentialLR(optimizer, 0.5)
     go(optimizer, scheduler)
@@ -777,7 +777,7 @@ def test_an_edit_right_after_a_resume_survives(name, resume):
 
 def test_metrics_may_be_tensors():
     scheduler = S.ReduceLROnPlateau(one(), patience=0)
-    scheduler.step(Tensor(np.array(0.5)))
+    scheduler.step(wrap(np.array(0.5)))
     assert scheduler.best == 0.5 and scheduler.num_bad_epochs == 0
 
 

@@ -17,7 +17,7 @@ import minidl
 from minidl import optim
 from minidl.backend import backend_of
 from minidl.optim.optimizer import required
-from minidl.tensor import Parameter, Tensor, wrap
+from minidl.tensor import Parameter, wrap
 
 SHAPES = [(7, 5), (5,), (), (3, 2, 4), (1,), (40,)]
 
@@ -488,7 +488,7 @@ def test_zero_grad():
     held = w.grad
     rule.zero_grad(set_to_none=False)
     assert w.grad is held and held.array.tolist() == [0, 0] and v.grad is None
-    with_graph = Tensor(np.ones(2), requires_grad=True) * 3
+    with_graph = wrap(np.ones(2), requires_grad=True) * 3
     w.grad = with_graph
     rule.zero_grad(set_to_none=False)
     assert w.grad.array.tolist() == [0, 0] and not w.grad.requires_grad
@@ -722,11 +722,11 @@ def test_copies_go_on_by_themselves(duplicate, where):
 def test_a_model_and_its_optimizer_copied_together_stay_together():
     model = minidl.nn.Linear(3, 2)
     rule = optim.SGD(model.parameters(), lr=0.1)
-    model(Tensor(np.ones((1, 3), np.float32))).sum().backward()
+    model(wrap(np.ones((1, 3), np.float32))).sum().backward()
     rule.step()
     other_model, other = copy.deepcopy((model, rule))
     before = model.weight.array.copy()
-    other_model(Tensor(np.ones((1, 3), np.float32))).sum().backward()
+    other_model(wrap(np.ones((1, 3), np.float32))).sum().backward()
     other.step()
     assert np.array_equal(model.weight.array, before) and not np.array_equal(other_model.weight.array, before)
 
@@ -765,7 +765,7 @@ def test_learning_works():
         rule = make(model.parameters())
         for _ in range(300):
             rule.zero_grad()
-            loss = ((model(Tensor(x)) - Tensor(y)) ** 2).mean()
+            loss = ((model(wrap(x)) - wrap(y)) ** 2).mean()
             loss.backward()
             rule.step()
         assert float(loss) < 1e-6, re.sub(r"\s+", " ", repr(rule))

@@ -143,26 +143,52 @@ def test_frozen_parameters():
 
 
 class Own(nn.Module):
-    """Arithmetic of its own, with and without parameters."""
+    """Arithmetic of its own."""
 
-    def __init__(self, parameter: bool):
+    def __init__(self, what: str):
         super().__init__()
-        self.fc = nn.Linear(4, 4)
-        if parameter:
+        self.fc, self.what = nn.Linear(4, 4), what
+        if what == "scale":
             self.scale = nn.Parameter(minidl.ones(4))
+        self.hidden = (nn.RNN(4, 4),)  # in a tuple it is no part of the model
 
     def forward(self, x):
         x = F.relu(self.fc(x))
-        return x * self.scale if hasattr(self, "scale") else x @ x.T
+        if self.what == "scale":
+            return x * self.scale
+        return x @ x.T if self.what == "product" else self.hidden[0](x)[0]
 
 
 def test_what_cannot_be_counted_is_said():
-    s = summary(Own(True), (4,), 2)
+    s = summary(Own("scale"), (4,), 2)
     assert s.uncounted == ["(model): whatever Own does with its parameters"] and s.rows[0].multiply_adds is None
     assert s.multiply_adds == 2 * 16 and "not counted    (model): whatever Own" in str(s)
-    s = summary(nn.Sequential(Own(False)), (4,), 2)
-    assert s.uncounted == ["0: matmul in Own.forward"] and s.multiply_adds == 2 * 16
+    s = summary(nn.Sequential(Own("recurrence")), (4,), 2)
+    assert s.uncounted == ["0: rnn in Own.forward"] and s.multiply_adds == 2 * 16
     assert [line.split()[4] for line in str(s).splitlines()[2:4]] == ["?", "32"]
+
+
+def test_products_of_a_module_are_counted_by_their_shapes():
+    s = summary(nn.Sequential(Own("product")), (4,), 2)
+    assert rows(s)["0"][-1] == 2 * 2 * 4 and s.uncounted == []
+
+    class Conv(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.v = nn.Parameter(minidl.ones(3, 2, 3, 3)), nn.Parameter(minidl.ones(3, 2, 2, 2))
+
+        def forward(self, x):
+            return F.conv_transpose2d(F.conv2d(x, self.w, padding=1), self.v, stride=2)
+
+    s = summary(Conv(), (2, 4, 4))
+    assert s.uncounted == [] and s.multiply_adds == 3 * 16 * 2 * 9 + 3 * 16 * 2 * 4
+
+
+def test_attention_is_counted_with_its_products():
+    heads, length, width = 2, 5, 8
+    s = summary(nn.MultiheadAttention(width, heads, batch_first=True), [minidl.rand(1, length, width)] * 3)
+    projections, products = 4 * length * width * width, 2 * heads * length * length * (width // heads)
+    assert s.multiply_adds == projections + products and s.uncounted == []
 
 
 class Pair(nn.Module):

@@ -364,7 +364,7 @@ def test_pad(mode):
     options = {"constant_values": 7} if mode == "constant" else {}
     expected = np.pad(x, ((2, 4), (1, 3), (0, 0)), mode=mode, **options)
     assert same(Pad((1, 2, 3, 4), 7, mode)(x), expected)
-    t = minidl.Tensor(np.ascontiguousarray(x.transpose(2, 0, 1)))
+    t = minidl.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
     assert same(Pad((1, 2, 3, 4), 7, mode)(t), expected.transpose(2, 0, 1))
     colour = Pad((1, 2), (1, 2, 3))(x)
     assert colour.shape == (13, 9, 3) and colour[0, 0].tolist() == [1, 2, 3] and same(colour[2:-2, 1:-1], x)
@@ -423,7 +423,7 @@ def test_rotation_is_pillows(angle):
             mine = RandomRotation((angle, angle), mode, fill=(9, 8, 7))(x).astype(int)
             off = np.abs(mine - expected)
             assert (off > 0).mean() < 0.01 and (off[mine != expected].max(initial=0) <= 1 or mode == "nearest")
-        t = RandomRotation((angle, angle))(minidl.Tensor(np.ascontiguousarray(x.transpose(2, 0, 1))))
+        t = RandomRotation((angle, angle))(minidl.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))))
         assert same(t, RandomRotation((angle, angle))(x).transpose(2, 0, 1))
 
 
@@ -508,7 +508,7 @@ def test_colour_jitter_is_random_in_factors_and_order():
 
 # ----------------------------------------------------------------------------------------------- erasing and mixing
 def test_random_erasing():
-    x = minidl.Tensor(np.ones((3000, 1, 16, 16), dtype=np.float32))
+    x = minidl.from_numpy(np.ones((3000, 1, 16, 16), dtype=np.float32))
     y = RandomErasing(p=0.6, scale=(0.1, 0.2), ratio=(0.5, 2.0)).batch(x).array[:, 0]
     holes = y.reshape(3000, -1).min(axis=1) == 0
     assert abs(holes.mean() - 0.6) < 0.03
@@ -520,7 +520,7 @@ def test_random_erasing():
     coverage = (y[holes] == 0).mean(axis=0)
     assert coverage.min() > 0.003 and coverage[8, 8] > coverage[0, 0]
     noise = RandomErasing(p=1, scale=(0.5, 0.5), ratio=(1, 1), value="random").batch(
-        minidl.Tensor(np.full((200, 2, 16, 16), 50.0))
+        minidl.from_numpy(np.full((200, 2, 16, 16), 50.0))
     )
     erased = noise.array[noise.array < 25]
     assert len(erased) == 200 * 2 * 121 and abs(erased.mean()) < 0.02 and abs(erased.std() - 1) < 0.02
@@ -545,7 +545,7 @@ def test_cutout():
 
 @pytest.mark.parametrize("alpha", [0.1, 0.2, 1.0, 4.0])
 def test_mixup_draws_from_beta(alpha):
-    x, y = minidl.Tensor(np.array([[1.0], [0.0]])), minidl.Tensor(np.array([0, 1]))
+    x, y = minidl.from_numpy(np.array([[1.0], [0.0]])), minidl.from_numpy(np.array([0, 1]))
     mix = MixUp(alpha, 2)
     share = np.array([mix(x, y)[0].array[0, 0] for _ in range(1500)])
     assert share.min() >= 0 and share.max() <= 1
@@ -555,8 +555,8 @@ def test_mixup_draws_from_beta(alpha):
 
 
 def test_mixup():
-    x = minidl.Tensor(np.arange(6, dtype=np.float32).reshape(3, 2))
-    mixed, y = MixUp(0.4, num_classes=4)(x, minidl.Tensor(np.array([3, 0, 1])))
+    x = minidl.from_numpy(np.arange(6, dtype=np.float32).reshape(3, 2))
+    mixed, y = MixUp(0.4, num_classes=4)(x, minidl.from_numpy(np.array([3, 0, 1])))
     share = float(y.array[0, 3])
     expected = np.eye(4)[[3, 0, 1]]
     np.testing.assert_allclose(y.array, share * expected + (1 - share) * np.roll(expected, 1, axis=0), rtol=1e-6)
@@ -634,8 +634,8 @@ def test_reprs():
 
 
 X = np.zeros((4, 5, 3), np.uint8)
-T2 = minidl.Tensor(np.zeros((2, 2), dtype=np.float32))
-LABELS = minidl.Tensor(np.array([0, 1]))
+T2 = minidl.from_numpy(np.zeros((2, 2), dtype=np.float32))
+LABELS = minidl.from_numpy(np.array([0, 1]))
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,10 @@ def backend_of(*xs):
     raise TypeError(f"expected an array or Tensor, got {', '.join(type(x).__name__ for x in xs)}")
 
 
+class ArgumentError(ValueError, RuntimeError):
+    """An argument of a wrong value or shape: a ValueError, as in Python, and a RuntimeError, as in PyTorch."""
+
+
 class Backend:
     """One array library: its namespace, its transfers, its kernels. Attributes are looked up once and then kept."""
 
@@ -65,6 +69,9 @@ class Backend:
         return get_backend, (self.name,)
 
 
+ABSENT = ("mps", "xpu", "meta")  # kinds of device that programs name, and that minidl has no arrays for
+
+
 class device:
     """Where an array lives: `'cpu'`, `'cuda'` (the current GPU) or `'cuda:1'`.
 
@@ -83,9 +90,9 @@ class device:
         text = f"cuda:{type}" if isinstance(type, int) else str(type)
         name, colon, number = text.partition(":")
         if number and index is not None:
-            raise ValueError(f"device: an index was given twice: {type!r} and {index}")
-        if name not in ("cpu", "cuda") or (colon and not number.isdecimal()):
-            raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {type!r}")
+            raise ArgumentError(f"device: an index was given twice: {type!r} and {index}")
+        if name not in ("cpu", "cuda", *ABSENT) or (colon and not number.isdecimal()):
+            raise ArgumentError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {type!r}")
         self.type, self.index = name, int(number) if number else index
         self._outer: list[device | None] = []
 
@@ -140,6 +147,8 @@ def set_default_device(where: str | device | None) -> None:
 def get_backend(where: str | device | None = None) -> Backend:
     """The Backend of a device; `'cuda'` loads CuPy on first use and says what is missing where it cannot."""
     where = default_device() if where is None else device(where)
+    if where.type in ABSENT:
+        raise RuntimeError(f"device '{where}': minidl has no arrays there; use 'cpu' or 'cuda'")
     module = importlib.import_module(f"{__name__}.{'host' if where.type == 'cpu' else 'cuda'}")
     module.check(where)
     return module.BACKEND

@@ -13,6 +13,9 @@ import threading
 
 import numpy as np
 
+from . import device
+
+_device = device
 _MASK = (1 << 64) - 1
 
 
@@ -46,9 +49,11 @@ class Generator:
     True
     """
 
-    def __init__(self, seed: int | str = 0) -> None:
+    def __init__(self, seed: int | str | device = 0, *, device: str | device | None = None) -> None:
         # PyTorch's constructor takes a device; every stream of ours is the same on every device
-        self._seed, self._draws = (0 if isinstance(seed, str) else int(seed) & _MASK), 0
+        where = seed if isinstance(seed, (str, _device)) else "cpu" if device is None else device
+        number = 0 if isinstance(seed, (str, _device)) else int(seed)
+        self._seed, self._draws, self.device = number & _MASK, 0, _device(where)
 
     def manual_seed(self, seed: int) -> Generator:
         """Start anew from `seed` (an integer; taken modulo 2**64)."""
@@ -71,8 +76,11 @@ class Generator:
         return self._seed, self._draws
 
     def set_state(self, state) -> Generator:
-        """Continue from a state that `get_state` gave."""
-        seed, draws = (int(v) for v in state)
+        """Continue from a state that `get_state` gave, or from that of `minidl.get_rng_state` (16 bytes)."""
+        values = state.tolist() if hasattr(state, "tolist") else list(state)
+        if len(values) == 16:
+            values = [int.from_bytes(bytes(values[:8]), "little"), int.from_bytes(bytes(values[8:]), "little")]
+        seed, draws = (int(v) for v in values)
         if draws < 0:
             raise ValueError(f"set_state: the number of draws cannot be negative, got {draws}")
         self._seed, self._draws = seed & _MASK, draws
@@ -120,6 +128,10 @@ class Generator:
     def permutation(self, n: int) -> np.ndarray:
         """A permutation of 0 ... n-1: the order of n random 64-bit keys."""
         return np.argsort(self.bits(n), kind="stable")
+
+    def clone_state(self) -> Generator:
+        """Another generator with the same state."""
+        return Generator(device=self.device).set_state(self.get_state())
 
     def __repr__(self) -> str:
         return f"<minidl.Generator seed={self._seed} draws={self._draws}>"

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..train import NonFiniteLoss, RunError
+from .export import add_export
 from .inspection import add_datasets, add_predict, add_summary
 from .output import complain, reason, warn, with_option
 from .parser import Formatter, Parser
 from .race import add_race
+from .run import add_run
 from .schedule import add_schedule
 from .training import add_train
 
@@ -101,6 +103,6 @@ def _parser() -> argparse.ArgumentParser:
 
     parser.set_defaults(function=show_help)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (add_train, add_predict, add_summary, add_datasets, add_schedule, add_race):
+    for add in (add_train, add_predict, add_summary, add_datasets, add_schedule, add_race, add_export, add_run):
         add(commands)
     return parser

@@ -7,7 +7,7 @@ from collections import namedtuple
 from typing import Any
 
 from ..backend import backend_of
-from ..backend.dtypes import int64
+from ..backend.dtypes import called, int64
 from ..ops.shape import wrapped
 from ..tensor import Tensor, wrap
 
@@ -72,12 +72,24 @@ def explained(function):
             text = f"{function.__name__}: expected a Tensor, got {type(wrong[0]).__name__} {wrong[0]!r:.60}"
             raise TypeError(text) from None
         except TypeError as error:
+            if kwargs.get("out") is not None and "'out'" in str(error):
+                return stored(function.__name__, call(*args, **{k: v for k, v in kwargs.items() if k != "out"}), kwargs)
             if not str(error).startswith("expected an array"):  # what the backend says, which does not know who asked
                 raise
             raise TypeError(f"{function.__name__}: {error}") from None
 
     call.raw, call.__module__ = getattr(function, "raw", function), __package__  # type: ignore[attr-defined]
     return call
+
+
+def stored(name: str, y, kwargs):
+    """The results in the Tensors that `out=` names, which are not part of a graph."""
+    results, outs = (y, kwargs["out"]) if isinstance(y, tuple) else ((y,), (kwargs["out"],))
+    if any(r.requires_grad for r in results):
+        raise RuntimeError(f"{name}: out= does not support gradients, but an argument requires one; use no_grad()")
+    for out, r in zip(outs, results, strict=True):
+        out.take_over(r)
+    return kwargs["out"]
 
 
 _OF_TENSORS = set("array shape ndim dtype device edge version is_floating_point to clamp detach requires_grad".split())
@@ -141,7 +153,7 @@ def _result(name: str, values: tuple):
 
 def _text(self) -> str:
     inside = ",\n".join([f"{f}={v!r}" for f, v in zip(self._fields, self, strict=True)])
-    return f"minidl.return_types.{type(self).__name__}(\n{inside})"
+    return f"{called.name}.return_types.{type(self).__name__}(\n{inside})"
 
 
 def _parts(self):

@@ -28,13 +28,24 @@ __all__ = """
 """.split()
 
 
-def add(input, other, *, alpha=1) -> Tensor:
-    """input + alpha other."""
+def _legacy(input, other, last, alpha, name):
+    """PyTorch's old order `add(input, alpha, other)`."""
+    if last is None:
+        return other, alpha
+    if isinstance(other, Tensor) or not isinstance(last, Tensor):
+        raise TypeError(f"{name}: expected two operands, or the old order (input, alpha, other), got three")
+    return last, other
+
+
+def add(input, other, last=None, *, alpha=1) -> Tensor:
+    """input + alpha other; also in PyTorch's old order (input, alpha, other)."""
+    other, alpha = _legacy(input, other, last, alpha, "add")
     return E.add(input, other if alpha == 1 else other * alpha)
 
 
-def sub(input, other, *, alpha=1) -> Tensor:
-    """input - alpha other."""
+def sub(input, other, last=None, *, alpha=1) -> Tensor:
+    """input - alpha other; also in PyTorch's old order (input, alpha, other)."""
+    other, alpha = _legacy(input, other, last, alpha, "sub")
     return E.subtract(input, other if alpha == 1 else other * alpha)
 
 
@@ -71,13 +82,24 @@ def float_power(input, exponent) -> Tensor:
     return E.power(base, exponent)
 
 
-def addcmul(input, tensor1, tensor2, *, value=1) -> Tensor:
-    """input + value tensor1 tensor2."""
+def _factors(tensor1, tensor2, last, value, name):
+    """PyTorch's old order `addcmul(input, value, tensor1, tensor2)`."""
+    if last is not None:
+        value, tensor1, tensor2 = tensor1, tensor2, last
+    if isinstance(value, Tensor):
+        raise TypeError(f"{name}: value must be a number, got a Tensor of shape {tuple(value.shape)}")
+    return tensor1, tensor2, value
+
+
+def addcmul(input, tensor1, tensor2, last=None, *, value=1) -> Tensor:
+    """input + value tensor1 tensor2; also in PyTorch's old order (input, value, tensor1, tensor2)."""
+    tensor1, tensor2, value = _factors(tensor1, tensor2, last, value, "addcmul")
     return E.add(input, tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * value)
 
 
-def addcdiv(input, tensor1, tensor2, *, value=1) -> Tensor:
-    """input + value tensor1 / tensor2."""
+def addcdiv(input, tensor1, tensor2, last=None, *, value=1) -> Tensor:
+    """input + value tensor1 / tensor2; also in PyTorch's old order (input, value, tensor1, tensor2)."""
+    tensor1, tensor2, value = _factors(tensor1, tensor2, last, value, "addcdiv")
     return E.add(input, tensor1 / tensor2 if value == 1 else tensor1 / tensor2 * value)
 
 

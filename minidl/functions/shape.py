@@ -112,6 +112,8 @@ def _expand_size(sizes, shape):
 def repeat(input, *sizes) -> Tensor:
     """Copied `sizes[i]` times along dimension i."""
     sizes = _size(sizes)
+    if len(sizes) < input.array.ndim:
+        raise RuntimeError(f"repeat: {tuple(input.shape)} needs at least {input.array.ndim} numbers, got {sizes}")
     shape = (1,) * (len(sizes) - input.array.ndim) + input.array.shape
     double_shape = [n for pair in zip((1,) * len(shape), shape, strict=True) for n in pair]
     repeated = [n for pair in zip(sizes, shape, strict=True) for n in pair]
@@ -139,6 +141,8 @@ def stack(tensors, dim=0) -> Tensor:
 def split(tensor, split_size_or_sections, dim=0) -> tuple[Tensor, ...]:  # noqa: F811 (PyTorch's name for it)
     """Cut along `dim` into pieces of one size (the last may be smaller) or of the sizes listed."""
     n, size = tensor.array.shape[wrapped(dim, tensor.array.ndim, "split")], split_size_or_sections
+    if isinstance(size, int) and size < 1 and n:
+        raise RuntimeError(f"split: the size of a piece must be at least 1, got {size}")
     sizes = [builtins.min(size, n - i) for i in range(0, n, size)] or [0] if isinstance(size, int) else list(size)
     if builtins.sum(sizes) != n:
         raise RuntimeError(f"split: the sizes {sizes} do not add up to {n}, the size of dimension {dim}")

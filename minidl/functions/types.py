@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.dtypes import as_dtype
+from ..backend.dtypes import (
+    as_dtype,
+    bfloat16,
+    complex32,
+    complex64,
+    complex128,
+    float8_e4m3fn,
+    float8_e5m2,
+    float16,
+    float32,
+    float64,
+)
 from ..backend.dtypes import result_type as _result_type
 from ..modes import mode
 from ..tensor import Tensor
@@ -60,6 +71,15 @@ def can_cast(from_, to) -> bool:
     return rank.index(source) <= rank.index(target) or (source, target) == ("i", "u")
 
 
+# of dtypes that no tensor has: bits, eps, max, tiny, resolution; and the dtype of a complex one's parts
+_OTHERS = {
+    bfloat16: (16, 2.0**-7, (2.0 - 2.0**-7) * 2.0**127, 2.0**-126, 0.01),
+    float8_e4m3fn: (8, 0.125, 448.0, 2.0**-6, 1.0),
+    float8_e5m2: (8, 0.25, 57344.0, 2.0**-14, 1.0),
+}
+_PARTS = {complex32: float16, complex64: float32, complex128: float64}
+
+
 class finfo:
     """What a floating-point dtype can hold: eps, max, min (the lowest), tiny, smallest_normal, resolution, bits.
 
@@ -68,7 +88,11 @@ class finfo:
     """
 
     def __init__(self, type=None) -> None:
-        kind = mode.dtype if type is None else as_dtype(type)
+        if type in _OTHERS:
+            self.dtype, (self.bits, self.eps, self.max, self.tiny, self.resolution) = type.name, _OTHERS[type]
+            self.min, self.smallest_normal = -self.max, self.tiny
+            return
+        kind = mode.dtype if type is None else _PARTS.get(type) or as_dtype(type)
         if not kind.is_floating_point:
             raise TypeError(f"finfo: expected a floating-point dtype, got {kind!r}; use iinfo")
         info: Any = np.finfo(kind.dtype)

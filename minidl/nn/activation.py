@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import Any
 
 from .. import functions as F
 from ..tensor import Tensor
@@ -69,16 +69,14 @@ class Hardsigmoid(_InPlace):
     """min(max(x + 3, 0), 6) / 6. Shape: any, unchanged. Courbariaux et al., 2015."""
 
     function = staticmethod(functional.hardsigmoid)
-
-    def extra_repr(self) -> str:
-        """Nothing, as in PyTorch."""
-        return ""
+    extra_repr = Module.extra_repr
 
 
-class Hardswish(Hardsigmoid):
+class Hardswish(_InPlace):
     """x min(max(x + 3, 0), 6) / 6. Shape: any, unchanged. Howard et al., 2019."""
 
     function = staticmethod(functional.hardswish)
+    extra_repr = Module.extra_repr
 
 
 class Tanh(_Plain):
@@ -125,7 +123,8 @@ class Hardtanh(Module):
         super().__init__()
         for name, value in (("min_value", min_value), ("max_value", max_value)):
             if value is not None:
-                raise NotImplementedError(f"Hardtanh: {name} is not supported; use {name[:7]}")
+                warnings.warn(f"Hardtanh: {name} is deprecated, use {name[:7]}", FutureWarning, stacklevel=2)
+        min_val, max_val = min_val if min_value is None else min_value, max_val if max_value is None else max_value
         self.min_val, self.max_val = number(min_val, "min_val", "Hardtanh"), number(max_val, "max_val", "Hardtanh")
         if min_val >= max_val:
             raise ValueError(f"Hardtanh: min_val must be less than max_val, got {min_val} and {max_val}")
@@ -216,10 +215,10 @@ class RReLU(Module):
         return f"lower={self.lower}, upper={self.upper}" + ", inplace=True" * bool(self.inplace)
 
 
-class ELU(Module):
-    """x where x > 0, else alpha (e^x - 1). Shape: any, unchanged. Clevert et al., 2016."""
+class _Bent(Module):
+    """A function with alpha that can be done in place."""
 
-    function: Callable[..., Tensor] = staticmethod(functional.elu)
+    function: Callable[..., Tensor]
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -234,7 +233,13 @@ class ELU(Module):
         return f"alpha={self.alpha}" + ", inplace=True" * bool(self.inplace)
 
 
-class CELU(ELU):
+class ELU(_Bent):
+    """x where x > 0, else alpha (e^x - 1). Shape: any, unchanged. Clevert et al., 2016."""
+
+    function = staticmethod(functional.elu)
+
+
+class CELU(_Bent):
     """x where x > 0, else alpha (e^(x / alpha) - 1). Shape: any, unchanged. Barron, 2017."""
 
     function = staticmethod(functional.celu)
@@ -277,10 +282,10 @@ class Softplus(Module):
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
-class Softshrink(Module):
-    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0. Shape: any, unchanged."""
+class _Shrink(Module):
+    """A function with lambd."""
 
-    function: Callable[..., Tensor] = staticmethod(functional.softshrink)
+    function: Callable[..., Tensor]
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
@@ -295,7 +300,13 @@ class Softshrink(Module):
         return str(self.lambd)
 
 
-class Hardshrink(Softshrink):
+class Softshrink(_Shrink):
+    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0. Shape: any, unchanged."""
+
+    function = staticmethod(functional.softshrink)
+
+
+class Hardshrink(_Shrink):
     """x where |x| > lambd, else 0. Shape: any, unchanged."""
 
     function = staticmethod(functional.hardshrink)
@@ -337,10 +348,10 @@ class GLU(Module):
         return f"dim={self.dim}"
 
 
-class Softmax(Module):
-    """exp(x) / sum exp(x) along `dim`, which must be given. Shape: any, unchanged."""
+class _AlongDim(Module):
+    """A function along a dimension."""
 
-    function: Any = staticmethod(functional.softmax)
+    function: Callable[..., Tensor]
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -348,21 +359,27 @@ class Softmax(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function along `dim`."""
-        return self.function(input, self.dim)
+        return self.function(input, self.dim, _stacklevel=5)
 
     def extra_repr(self) -> str:
         """The dimension."""
         return f"dim={self.dim}"
 
 
-class LogSoftmax(Softmax):
-    """log softmax(x) along `dim`, which must be given. Shape: any, unchanged."""
+class Softmax(_AlongDim):
+    """exp(x) / sum exp(x) along `dim` (without it as in `functional.softmax`). Shape: any, unchanged."""
+
+    function = staticmethod(functional.softmax)
+
+
+class LogSoftmax(_AlongDim):
+    """log softmax(x) along `dim`. Shape: any, unchanged."""
 
     function = staticmethod(functional.log_softmax)
 
 
-class Softmin(Softmax):
-    """softmax(-x) along `dim`, which must be given. Shape: any, unchanged."""
+class Softmin(_AlongDim):
+    """softmax(-x) along `dim`. Shape: any, unchanged."""
 
     function = staticmethod(functional.softmin)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from ..tensor import Tensor
 from . import functional
 from .checks import number
+from .loss.distances import PairwiseDistance
 from .module import Module
+
+__all__ = ["CosineSimilarity", "PairwiseDistance"]
 
 
 class CosineSimilarity(Module):
@@ -18,16 +21,3 @@ class CosineSimilarity(Module):
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
         """The cosine of the angle between the two."""
         return functional.cosine_similarity(x1, x2, self.dim, self.eps)
-
-
-class PairwiseDistance(Module):
-    """||x1 - x2 + eps||_p over the last dimension. Shape: (N, D) twice to (N), or (N, 1) with keepdim."""
-
-    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
-        super().__init__()
-        self.norm, self.eps = number(p, "p", "PairwiseDistance"), number(eps, "eps", "PairwiseDistance")
-        self.keepdim = keepdim
-
-    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        """The distance of the two."""
-        return functional.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

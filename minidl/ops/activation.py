@@ -63,15 +63,12 @@ def gelu(x):
 
     Hendrycks and Gimpel, 2016. P(x) = (1 + erf(x / sqrt 2)) / 2.
     """
-
-    def below(B):
-        return 0.5 + 0.5 * B.erf(x * math.sqrt(0.5))
+    below = 0.5 + 0.5 * backend_of(x).erf(x * math.sqrt(0.5))
 
     def dx(g):
-        B = backend_of(g)
-        return g * (below(B) + x * B.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
+        return g * (below + x * backend_of(g).exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
 
-    return x * below(backend_of(x)), (dx,)
+    return x * below, (dx,)
 
 
 @op(floating=True)

@@ -352,6 +352,25 @@ def erfc(x):
     return backend_of(x).erfc(x), (lambda g: g * (-2 / math.sqrt(math.pi) * backend_of(g).exp(-x * x)),)
 
 
+@op(floating=True)
+def erfinv(x):
+    """y, the number whose erf is x;   dL/dx = g (sqrt pi / 2) exp(y^2)."""
+    y = backend_of(x).erfinv(x)
+    return y, (lambda g: g * (math.sqrt(math.pi) / 2 * backend_of(g).exp(y * y)),)
+
+
+@op(floating=True)
+def lgamma(x):
+    """y = log |gamma(x)|;   dL/dx = g digamma(x)."""
+    return backend_of(x).lgamma(x), (lambda g: g * backend_of(g).polygamma(x, n=0),)
+
+
+@op(floating=True)
+def polygamma(x, *, n):
+    """y = the n-th derivative of digamma, which is that of log gamma;   dL/dx = g times the next one."""
+    return backend_of(x).polygamma(x, n=n), (lambda g: g * backend_of(g).polygamma(x, n=n + 1),)
+
+
 _LARGEST = {2: 11.0, 4: 88.0, 8: 709.0}  # for each size of a number in bytes the largest x whose exp is finite
 
 

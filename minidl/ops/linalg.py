@@ -1,9 +1,9 @@
-"""Matrix products."""
+"""Matrix products, inverses and decompositions."""
 
 from __future__ import annotations
 
 from ..backend import backend_of, definition
-from ..engine import op
+from ..engine import Aux, op
 
 
 def _t(x):
@@ -50,3 +50,143 @@ def linear(x, w, b):
         lambda g: _t(rows(g)) @ rows(x),
         None if b is None else lambda g: backend_of(g).sum(rows(g), axis=0),
     )
+
+
+# decompositions and inverses, of the matrices in the last two axes
+@op(promote=None)
+def tril(x, *, k=0):
+    """y = x on and below the k-th diagonal, else 0;   dL/dx = g there."""
+    return backend_of(x).tril(x, k=k), (lambda g: backend_of(g).tril(g, k=k),)
+
+
+@op(floating=True)
+def inv(x):
+    """y = x^-1;   dL/dx = -y^T g y^T."""
+    y = backend_of(x).inv(x)
+    return y, (lambda g: -(_t(y) @ g @ _t(y)),)
+
+
+@op(floating=True)
+def solve(a, b):
+    """y = a^-1 b;   dL/db = a^-T g,   dL/da = -(dL/db) y^T."""
+    y = backend_of(a).solve(a, b)
+
+    def joint(g, *, needs):
+        gb = backend_of(g).solve(_t(a), g)
+        return -(gb @ _t(y)) if needs[0] else None, gb if needs[1] else None
+
+    return y, joint
+
+
+@op(floating=True)
+def pinv(x):
+    """y = the pseudoinverse, of full or constant rank (Golub and Pereyra, 1973).
+
+    dL/dx = -y^T g y^T + (1 - x y) g^T y y^T + y^T y g^T (1 - y x).
+    """
+    y = backend_of(x).pinv(x)
+
+    def dx(g):
+        right, left = _t(g) @ y @ _t(y), _t(y) @ y @ _t(g)
+        return right - x @ (y @ right) + left - (left @ y) @ x - _t(y) @ g @ _t(y)
+
+    return y, (dx,)
+
+
+@op(floating=True)
+def slogdet(x):
+    """The sign of det x, and y = log |det x|;   dL/dx = g x^-T."""
+    sign, y = backend_of(x).slogdet(x)
+
+    def joint(_, g, *, needs):
+        B = backend_of(g)
+        return (B.reshape(g, shape=(*g.shape, 1, 1)) * _t(B.inv(x)),)
+
+    return (Aux(sign), y), joint
+
+
+@op(floating=True)
+def cholesky(x):
+    """y, lower triangular, with y y^T = (x + x^T) / 2;   dL/dx = y^-T P y^-1, symmetrised, P = the lower half of y^T g.
+
+    The diagonal of P counts half (Murray, 2016).
+    """
+    y = backend_of(x).cholesky((x + _t(x)) * 0.5)
+
+    def dx(g):
+        B = backend_of(g)
+        inverse, z = B.inv(y), _t(y) @ g
+        s = _t(inverse) @ (B.tril(z) + B.tril(z, k=-1)) @ inverse * 0.25
+        return s + _t(s)
+
+    return y, (dx,)
+
+
+@op(floating=True)
+def qr(x):
+    """x = q r with q^T q = 1 and r upper triangular, for at least as many rows as columns (Walter and Lehmann, 2018).
+
+    dL/dx = (gq + q S) r^-T, where S is the symmetric matrix with the lower half of r gr^T - gq^T q.
+    """
+    q, r = backend_of(x).qr(x)
+
+    def joint(gq, gr, *, needs):
+        B = backend_of(gq, gr)
+        m = (0 if gr is None else r @ _t(gr)) - (0 if gq is None else _t(gq) @ q)
+        y = q @ (B.tril(m) + _t(B.tril(m, k=-1)))
+        return ((y if gq is None else gq + y) @ _t(B.inv(r)),)
+
+    return (q, r), joint
+
+
+def _row(x):
+    """x (..., n) as (..., 1, n), to scale columns with."""
+    return backend_of(x).reshape(x, shape=(*x.shape[:-1], 1, x.shape[-1]))
+
+
+def _inverse_gaps(w):
+    """1 / (w_j - w_i) at (i, j), 0 where they are equal."""
+    gap = _row(w) - _t(_row(w))
+    B = backend_of(w)
+    same = B.equal(gap, 0)
+    return B.where(same, 0.0, 1 / B.where(same, 1.0, gap))
+
+
+@op(floating=True)
+def eigh(x):
+    """(x + x^T) / 2 = v diag(w) v^T with w ascending.
+
+    dL/dx = v (diag(gw) + S) v^T, where S is the symmetric part of (v^T gv) / (w_j - w_i).
+    """
+    w, v = backend_of(x).eigh((x + _t(x)) * 0.5)
+
+    def joint(gw, gv, *, needs):
+        y = 0 if gw is None else v * _row(gw)
+        if gv is not None:
+            s = _inverse_gaps(w) * (_t(v) @ gv)
+            y = y + v @ (s + _t(s)) * 0.5
+        return (y @ _t(v),)
+
+    return (w, v), joint
+
+
+@op(floating=True)
+def svd(x):
+    """x = u diag(s) vh with u^T u = vh vh^T = 1 and s descending (Townsend, 2016).
+
+    dL/dx = u (skew(u^T gu) F s + s skew(vh gv) F + diag(gs)) vh, with F = 1 / (s_j^2 - s_i^2), and the parts of gu / s
+    and gv / s that are orthogonal to u and v.
+    """
+    u, s, vh = backend_of(x).svd(x)
+
+    def joint(gu, gs, gvh, *, needs):
+        y = 0 if gs is None else (u * _row(gs)) @ vh
+        if gu is not None:
+            z = _t(u) @ gu
+            y = y + (u @ ((z - _t(z)) * _inverse_gaps(s * s) * _row(s)) + (gu - u @ z) / _row(s)) @ vh
+        if gvh is not None:
+            z = gvh @ _t(vh)
+            y = y + u @ (_t(_row(s)) * ((_t(z) - z) * _inverse_gaps(s * s)) @ vh + (gvh - z @ vh) / _t(_row(s)))
+        return (y,)
+
+    return (u, s, vh), joint

@@ -47,14 +47,20 @@ def _each(m: Any, inputs: list[Tensor], output: Tensor) -> int:
 
 # the class of minidl.nn -> its multiply-adds; layers without parameters that are not here have none
 _COUNT: dict[str, Callable[[Any, list[Tensor], Tensor], int]] = {
-    "Linear": _linear, "Embedding": lambda m, inputs, output: 0, "PReLU": _each,
-    **{f"Conv{n}d": _convolution for n in (1, 2)}, **{f"ConvTranspose{n}d": _transposed for n in (1, 2)},
+    "Linear": _linear, "PReLU": _each, **dict.fromkeys(("Embedding", "EmbeddingBag"), lambda m, inputs, output: 0),
+    **{f"Conv{n}d": _convolution for n in (1, 2, 3)}, **{f"ConvTranspose{n}d": _transposed for n in (1, 2, 3)},
     **dict.fromkeys(("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"), _recurrent),
-    **{f"{kind}Norm{n}d": _each for kind in ("Batch", "Instance") for n in (1, 2)},
-    **dict.fromkeys(("GroupNorm", "LayerNorm", "RMSNorm"), _each),
+    **{f"{kind}Norm{n}d": _each for kind in ("Batch", "Instance") for n in (1, 2, 3)},
+    **dict.fromkeys(("SyncBatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"), _each),
 }  # fmt: skip
-# ops that multiply by weights; outside a layer that is counted, they are reported
-_HEAVY = ("matmul", "linear", "conv", "einsum", "lstm", "gru", "rnn")
+# what any other module's forward does is counted by its nodes: the op -> multiply-adds by the shapes of inputs and output
+_PRODUCTS: dict[str, Callable[[list[tuple], tuple], int]] = {
+    **dict.fromkeys(("matmul", "linear"), lambda inputs, y: math.prod(y) * inputs[0][-1]),
+    "conv2d": lambda inputs, y: math.prod(y) * math.prod(inputs[1][1:]),
+    "conv2d_input_grad": lambda inputs, y: math.prod(inputs[0]) * math.prod(inputs[1][1:]),
+}
+# ops that multiply and have no entry above; outside a layer that is counted, they are reported
+_HEAVY = ("conv", "lstm", "gru", "rnn")
 
 
 @dataclass
@@ -128,8 +134,8 @@ def summary(model: Module, input: Tensor | Sequence[Any], batch_size: int = 1) -
     input: the shape of one sample, without the batch dimension (zeros are made of it), or a Tensor, or a list of all
     that forward takes, Tensors among them. Parameters, buffers, modes and random numbers are left as they were.
 
-    Multiply-adds are those with weights: of linear, convolutional and recurrent layers, and one for each element of a
-    normalisation. Activations, pooling, sums and embeddings count as none. Memory is what the recorded graph really
+    Multiply-adds are those of linear, convolutional and recurrent layers and of matrix products, attention's among them,
+    and one for each element of a normalisation. Activations, pooling, sums and embeddings count as none. Memory is what the recorded graph really
     holds, each array once, without parameters and input; that of the backward is what follows from it.
 
     Raises:
@@ -181,7 +187,7 @@ class _Call:
     outer: _Call | None
     end: float = math.inf
     output: tuple[int, ...] | None = None
-    multiply_adds: int | None = 0
+    multiply_adds: int = 0
 
 
 def _inputs(model: Module, input: Any, batch_size: int) -> list[Any]:
@@ -215,7 +221,8 @@ def _run(model: Module, inputs: list[Any], training: bool) -> tuple[list[_Call],
         call.end = tick()
         if found:
             call.output = _shape(found[0])
-            call.multiply_adds = _multiply_adds(module, taken, found[0])
+            count = _known(module)
+            call.multiply_adds = count(module, taken, found[0]) if count is not None else 0
 
     modes = [(m, m.training) for m in model.modules()]
     buffers = [(b, b.clone()) for b in model.buffers()]
@@ -245,13 +252,20 @@ def _known(module: Module) -> Callable[[Any, list[Tensor], Tensor], int] | None:
     return None
 
 
-def _multiply_adds(module: Module, inputs: list[Tensor], output: Tensor) -> int | None:
-    """Of one call; None if this kind of module is not known."""
-    count = _known(module)
-    if count is not None:
-        return count(module, inputs, output)
-    # a module without parameters of its own moves and compares numbers, unless its nodes say otherwise
-    return None if next(iter(module.parameters(recurse=False)), None) is not None else 0
+def _products(node: Node) -> int | None:
+    """The multiply-adds of a node; None if it has some, but nothing here says how many."""
+    count = _PRODUCTS.get(node.op.name)
+    if count is None:
+        return None if node.op.name.startswith(_HEAVY) else 0
+    shapes = []
+    for i, edge in enumerate(node.parents):
+        if edge is None:
+            shapes.append(getattr((node.inputs or ())[i], "shape", ()))
+        elif (parent := _node(edge)) is not None:
+            shapes.append(parent.outputs[edge[1] if isinstance(edge, tuple) else 0][0])
+        else:
+            shapes.append(edge.array.shape)
+    return count(shapes, node.outputs[0][0])
 
 
 def _tensors(x: Any) -> Iterator[Tensor]:
@@ -301,10 +315,10 @@ class _Owners:
 def _rows(model: Module, calls: list[_Call], nodes: list[Node]) -> tuple[list[Row], list[str]]:
     """A row for each module that does something itself, in the order of first calls, and what was not counted."""
     owner_of = _Owners(calls)
-    busy: dict[Module, set[str]] = {}  # which ops a module's own forward recorded
+    busy: dict[Module, list[Node]] = {}  # what a module's own forward recorded
     for node in nodes:
         if (call := owner_of(node)) is not None:
-            busy.setdefault(call.module, set()).add(node.op.name)
+            busy.setdefault(call.module, []).append(node)
     names = {m: name for name, m in model.named_modules()}
     modules = list(dict.fromkeys([*(call.module for call in calls), *names]))
     rows, seen, uncounted = [], set[Parameter](), []
@@ -318,13 +332,14 @@ def _rows(model: Module, calls: list[_Call], nodes: list[Node]) -> tuple[list[Ro
         row = Row(names.get(module, "(made anew)") or "(model)", kind, None, len(mine))
         row.parameters = sum(math.prod(_shape(p)) for p in own)
         row.output = next((call.output for call in mine if call.output is not None), None)
-        heavy = [] if _known(module) else sorted(n for n in busy.get(module, ()) if n.startswith(_HEAVY))
-        if heavy or any(call.multiply_adds is None for call in mine):
+        did = {} if _known(module) else {node: _products(node) for node in busy.get(module, ())}
+        unknown = sorted({node.op.name for node, count in did.items() if count is None})
+        row.multiply_adds = sum(call.multiply_adds for call in mine) + sum(count or 0 for count in did.values())
+        foreign = not type(module).__module__.startswith(nn.__name__)
+        if unknown or (own and mine and foreign and row.multiply_adds == 0):
             row.multiply_adds = None
-            what = f"{', '.join(heavy)} in {kind}.forward" if heavy else f"whatever {kind} does with its parameters"
+            what = f"{', '.join(unknown)} in {kind}.forward" if unknown else f"whatever {kind} does with its parameters"
             uncounted.append(f"{row.name}: {what}")
-        else:
-            row.multiply_adds = sum(call.multiply_adds or 0 for call in mine)
         rows.append(row)
     return rows, uncounted
 

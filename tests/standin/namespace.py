@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import math
+import statistics
 import types
 from collections.abc import Callable
 
@@ -277,14 +278,40 @@ def rsqrt(x):
     return wrap(np.reciprocal(result))
 
 
+def _zeta(s: float, x: float) -> float:
+    """The sum of (x + k)^-s over k >= 0: some terms, and the integral of the others (Euler and Maclaurin)."""
+    n = max(0, math.ceil(25 - x))
+    w = x + n
+    tail = w ** (1 - s) / (s - 1) + 0.5 * w**-s + s / 12 * w ** (-s - 1)
+    tail += -s * (s + 1) * (s + 2) / 720 * w ** (-s - 3)
+    tail += s * (s + 1) * (s + 2) * (s + 3) * (s + 4) / 30240 * w ** (-s - 5)
+    return sum((x + k) ** -s for k in range(n)) + tail
+
+
+def _psi(x: float) -> float:
+    n = max(0, math.ceil(25 - x))
+    w = x + n
+    series = math.log(w) - 0.5 / w - 1 / (12 * w**2) + 1 / (120 * w**4) - 1 / (252 * w**6) + 1 / (240 * w**8)
+    return series - sum(1 / (x + k) for k in range(n))
+
+
+_SPECIAL = {
+    "erfinv": lambda x: statistics.NormalDist().inv_cdf(x / 2 + 0.5) / math.sqrt(2),
+    "gammaln": math.lgamma,
+    "psi": _psi,
+    "zeta": _zeta,
+}
+
+
 def _special(name: str) -> Callable:
     """A function of `cupyx.scipy.special`, in the dtype of what it is given, at least float32."""
-    function = np.vectorize(getattr(math, name), otypes=[np.float64])
+    function = np.vectorize(_SPECIAL.get(name) or getattr(math, name), otypes=[np.float64])
 
-    def call(x):
+    def call(*given):
+        x = given[-1]
         if type(x) is not ndarray:
             raise TypeError(f"cupyx.scipy.special.{name}(): Unsupported type {type(x)}")
-        result = function(bare(x)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
+        result = function(*given[:-1], bare(x)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
         launched(name)
         return wrap(result)
 
@@ -326,7 +353,7 @@ random = Namespace(
     default_rng=Generator,
 )
 linalg = Namespace("cupy.linalg", _make_linalg)
-special = Namespace("cupyx.scipy.special", erf=_special("erf"), erfc=_special("erfc"))
+special = Namespace("cupyx.scipy.special", **{n: _special(n) for n in ("erf", "erfc", *_SPECIAL)})
 scipy = Namespace("cupyx.scipy", special=special)
 stride_tricks = Namespace("cupy.lib.stride_tricks", _make_strides)
 lib = Namespace("cupy.lib", stride_tricks=stride_tricks)

@@ -4,7 +4,7 @@ This folder is the only place that imports CuPy; it is loaded when `'cuda'` is f
 """
 
 from .. import Backend, rows, shared
-from . import arrays
+from . import arrays, linalg
 from .arrays import check, cupy
 
-BACKEND = Backend("cuda", cupy.ndarray, cupy, (shared, rows, arrays))
+BACKEND = Backend("cuda", cupy.ndarray, cupy, (shared, rows, arrays, linalg))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import device
@@ -141,6 +143,23 @@ def erf(x):
 def erfc(x):
     """1 - erf(x), as exact far out as near 0."""
     return special.erfc(x)
+
+
+def erfinv(x):
+    """The number whose erf is x."""
+    return special.erfinv(x)
+
+
+def lgamma(x):
+    """log |gamma(x)|."""
+    return special.gammaln(x)
+
+
+def polygamma(x, n):
+    """The n-th derivative of digamma."""
+    if n == 0:
+        return special.psi(x)
+    return (-1.0) ** (n + 1) * math.factorial(n) * special.zeta(n + 1.0, x)
 
 
 def dropout_mask(shape, p: float, key: tuple[int, int]):

@@ -3,7 +3,9 @@
 import numpy as np
 
 from .. import Backend, rows, shared
-from . import arrays, conv, loss, norm, pool, recurrent, special
+from . import arrays, conv, gamma, linalg, loss, norm, pool, recurrent, special
 from .arrays import check
 
-BACKEND = Backend("cpu", np.ndarray, np, (shared, rows, arrays, conv, loss, norm, pool, recurrent, special))
+BACKEND = Backend(
+    "cpu", np.ndarray, np, (shared, rows, arrays, conv, gamma, linalg, loss, norm, pool, recurrent, special)
+)

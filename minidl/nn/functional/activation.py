@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 from ... import functions as F
+from ...backend import ArgumentError
 from ...ops import activation as A
 from ...ops import elementwise as E
 from ...tensor import Tensor
@@ -37,19 +39,29 @@ def sigmoid(input: Tensor) -> Tensor:
     return E.sigmoid(a_tensor(input, "sigmoid"))
 
 
+def _dim(name: str, input: Tensor, dim, stacklevel: int) -> int:
+    """dim; None means, with a warning, 0 for 0, 1 or 3 dimensions and 1 for others, as it once did everywhere."""
+    if dim is not None:
+        return dim
+    dim = 0 if a_tensor(input, name).array.ndim in (0, 1, 3) else 1
+    text = f"{name}: dim was not given and is taken as {dim}, which is deprecated; give it, as in {name}(x, dim={dim})"
+    warnings.warn(text, UserWarning, stacklevel=stacklevel + 1)
+    return dim
+
+
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None) -> Tensor:
-    """exp(x) / sum exp(x) along `dim`."""
-    return F.softmax(input, dim, dtype)
+    """exp(x) / sum exp(x) along `dim`; None warns and takes 0 for 0, 1 or 3 dimensions, else 1."""
+    return F.softmax(input, _dim("softmax", input, dim, _stacklevel), dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None) -> Tensor:
-    """log softmax(x) along `dim`."""
-    return F.log_softmax(input, dim, dtype)
+    """log softmax(x) along `dim`; None as in `softmax`."""
+    return F.log_softmax(input, _dim("log_softmax", input, dim, _stacklevel), dtype)
 
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None) -> Tensor:
-    """softmax(-x) along `dim`."""
-    return F.softmax(-floating(input, "softmin"), dim, dtype)
+    """softmax(-x) along `dim`; None as in `softmax`."""
+    return F.softmax(-floating(input, "softmin"), _dim("softmin", input, dim, _stacklevel), dtype)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
@@ -58,7 +70,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     hard: exactly one 1, with the gradient of the soft sample. eps changes nothing, as in PyTorch. Jang et al., 2017.
     """
     if not number(tau, "tau", "gumbel_softmax") > 0:
-        raise ValueError(f"gumbel_softmax: tau must be positive, got {tau}")
+        raise ArgumentError(f"gumbel_softmax: tau must be positive, got {tau}")
     x = floating(logits, "gumbel_softmax")
     u = F.rand(*x.shape, dtype=x.dtype, device=x.device)
     soft = F.softmax((x - F.log(-F.log(u))) / tau, dim)
@@ -90,7 +102,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     a_tensor(input, "hardtanh")
     low, high = number(min_val, "min_val", "hardtanh"), number(max_val, "max_val", "hardtanh")
     if low > high:
-        raise ValueError(f"hardtanh: min_val must be at most max_val, got {min_val} and {max_val}")
+        raise ArgumentError(f"hardtanh: min_val must be at most max_val, got {min_val} and {max_val}")
     low, high = _own(low, input, "hardtanh"), _own(high, input, "hardtanh")
     return _result("hardtanh", input, inplace, lambda: A.hardtanh(input, low=low, high=high))
 
@@ -130,11 +142,11 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """
     x, w = floating(input, "prelu"), floating(weight, "prelu", "weight")
     if w.array.ndim > 1 and w.array.size != 1:
-        raise ValueError(f"prelu: expected a weight with one dimension, got {tuple(w.shape)}")
+        raise ArgumentError(f"prelu: expected a weight with one dimension, got {tuple(w.shape)}")
     if w.array.size != 1:
         channels = x.array.shape[1] if x.array.ndim > 1 else 1
         if w.array.size != channels:
-            raise ValueError(
+            raise ArgumentError(
                 f"prelu: weight has {w.array.size} elements, expected 1 or {channels} for input {tuple(x.shape)}"
             )
         w = w.reshape(-1, *(1,) * (x.array.ndim - 2))
@@ -152,7 +164,7 @@ def rrelu(
     """
     x, low, high = floating(input, "rrelu"), number(lower, "lower", "rrelu"), number(upper, "upper", "rrelu")
     if low > high:
-        raise ValueError(f"rrelu: lower must be at most upper, got {lower} and {upper}")
+        raise ArgumentError(f"rrelu: lower must be at most upper, got {lower} and {upper}")
     slope = F.rand(*x.shape, dtype=x.dtype, device=x.device) * (high - low) + low if training else (low + high) / 2
     return _result("rrelu", x, inplace, lambda: A.prelu(x, slope))
 
@@ -180,7 +192,7 @@ _threshold = threshold  # threshold_ has an argument of this name
 
 def _lambda(lambd, where: str):
     if number(lambd, "lambd", where) < 0:
-        raise ValueError(f"{where}: lambd must be at least 0, got {lambd}")
+        raise ArgumentError(f"{where}: lambd must be at least 0, got {lambd}")
     return lambd
 
 
@@ -212,7 +224,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha (e^(x / alpha) - 1). Barron, 2017."""
     x = floating(input, "celu")
     if number(alpha, "alpha", "celu") == 0:
-        raise ValueError("celu: alpha must not be 0")
+        raise ArgumentError("celu: alpha must not be 0")
     return _result("celu", x, inplace, lambda: A.elu(x, alpha=alpha, rate=1.0 / alpha))
 
 
@@ -244,7 +256,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     Hendrycks and Gimpel, 2016.
     """
     if approximate not in ("none", "tanh"):
-        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+        raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     return (A.gelu_tanh if approximate == "tanh" else A.gelu)(floating(input, "gelu"))
 
 
@@ -264,7 +276,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     """log(1 + e^(beta x)) / beta, or x where beta x > threshold."""
     x, limit = floating(input, "softplus"), number(threshold, "threshold", "softplus")
     if number(beta, "beta", "softplus") == 0:
-        raise ValueError("softplus: beta must not be 0")
+        raise ArgumentError("softplus: beta must not be 0")
     return A.softplus(x, beta=beta, threshold=limit)
 
 
@@ -296,6 +308,6 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if nd == 0 or not -nd <= dim < nd:
         raise IndexError(f"glu: dim {dim} is out of range for input {tuple(x.shape)}")
     if x.array.shape[dim] % 2:
-        raise ValueError(f"glu: expected an even size along dim {dim}, got input {tuple(x.shape)}")
+        raise ArgumentError(f"glu: expected an even size along dim {dim}, got input {tuple(x.shape)}")
     a, b = F.chunk(x, 2, dim) if x.array.shape[dim] else (x, x)
     return a * E.sigmoid(b)

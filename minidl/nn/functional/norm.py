@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ... import functions as F
+from ...backend import ArgumentError
 from ...ops import elementwise as E
 from ...ops import norm as N
 from ...tensor import Tensor
@@ -20,7 +21,9 @@ def _check_sizes(where: str, shape, channels, **named: Tensor | None) -> None:
     """Each Tensor that is there must have one number for each channel."""
     for name, v in named.items():
         if v is not None and v.array.shape != (channels,):
-            raise ValueError(f"{where}: {name} has shape {tuple(v.shape)}, expected ({channels},) for {tuple(shape)}")
+            raise ArgumentError(
+                f"{where}: {name} has shape {tuple(v.shape)}, expected ({channels},) for {tuple(shape)}"
+            )
 
 
 def batch_norm(
@@ -41,7 +44,7 @@ def batch_norm(
     """
     shape = floating(input, "batch_norm").array.shape
     if len(shape) < 2:
-        raise ValueError(f"batch_norm: expected input (N, C, ...), got {tuple(shape)}")
+        raise ArgumentError(f"batch_norm: expected input (N, C, ...), got {tuple(shape)}")
     _check_sizes(
         "batch_norm",
         shape,
@@ -53,11 +56,11 @@ def batch_norm(
     )
     if not training:
         if running_mean is None or running_var is None:
-            raise ValueError("batch_norm: running_mean and running_var are needed when training is False")
+            raise ArgumentError("batch_norm: running_mean and running_var are needed when training is False")
         return N.batch_norm_fixed(input, weight, bias, running_mean, running_var, eps=eps)
     m = math.prod(shape) // shape[1] if shape[1] else 0
     if m < 2:
-        raise ValueError(
+        raise ArgumentError(
             f"batch_norm: expected more than one value per channel when training, got input {tuple(shape)}"
         )
     y, mean, var = N.batch_norm(input, weight, bias, eps=eps)
@@ -77,10 +80,10 @@ def _trailing(where: str, x: Tensor, normalized_shape, **named: Tensor | None) -
     sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     shape = tuple(x.array.shape)
     if not sizes or shape[-len(sizes) :] != sizes:
-        raise ValueError(f"{where}: expected input (*, {', '.join(map(str, sizes))}), got {shape}")
+        raise ArgumentError(f"{where}: expected input (*, {', '.join(map(str, sizes))}), got {shape}")
     for name, v in named.items():
         if v is not None and v.array.shape != sizes:
-            raise ValueError(f"{where}: {name} has shape {tuple(v.shape)}, expected normalized_shape {sizes}")
+            raise ArgumentError(f"{where}: {name} has shape {tuple(v.shape)}, expected normalized_shape {sizes}")
     return tuple(range(len(shape) - len(sizes), len(shape)))
 
 
@@ -123,13 +126,13 @@ def group_norm(
     positive("group_norm", num_groups=num_groups)
     shape = tuple(x.array.shape)
     if len(shape) < 2:
-        raise ValueError(f"group_norm: expected input (N, C, ...), got {shape}")
+        raise ArgumentError(f"group_norm: expected input (N, C, ...), got {shape}")
     n, channels = shape[:2]
     if channels % num_groups:
-        raise ValueError(f"group_norm: {channels} channels of {shape} cannot be divided into {num_groups} groups")
+        raise ArgumentError(f"group_norm: {channels} channels of {shape} cannot be divided into {num_groups} groups")
     _check_sizes("group_norm", shape, channels, weight=weight, bias=bias)
     if n and math.prod(shape[1:]) // num_groups * n <= 1:
-        raise ValueError(f"group_norm: expected more than one value per channel, got input {shape}")
+        raise ArgumentError(f"group_norm: expected more than one value per channel, got input {shape}")
     x = x.reshape(n, num_groups, channels // num_groups, math.prod(shape[2:]))
     affine = [None if v is None else v.reshape(1, num_groups, -1, 1) for v in (weight, bias)]
     return N.layer_norm(x, *affine, axis=(2, 3), eps=eps)[0].reshape(shape)
@@ -154,16 +157,16 @@ def instance_norm(
     x = floating(input, "instance_norm")
     shape = tuple(x.array.shape)
     if len(shape) < 3:
-        raise ValueError(f"instance_norm: expected input (N, C, L) or (N, C, H, W), got {shape}")
+        raise ArgumentError(f"instance_norm: expected input (N, C, L) or (N, C, H, W), got {shape}")
     running = {"running_mean": running_mean, "running_var": running_var}
     _check_sizes("instance_norm", shape, shape[1], weight=weight, bias=bias, **running)
     if not use_input_stats:
         if running_mean is None or running_var is None:
-            raise ValueError("instance_norm: running_mean and running_var are needed when use_input_stats is False")
+            raise ArgumentError("instance_norm: running_mean and running_var are needed when use_input_stats is False")
         return N.batch_norm_fixed(x, weight, bias, running_mean, running_var, eps=eps)
     m = math.prod(shape[2:])
     if m < 2:
-        raise ValueError(f"instance_norm: expected more than one value per channel when training, got input {shape}")
+        raise ArgumentError(f"instance_norm: expected more than one value per channel when training, got input {shape}")
     line = (1, -1, *(1,) * (len(shape) - 2))
     affine = [None if v is None else v.reshape(line) for v in (weight, bias)]
     y, mean, var = N.layer_norm(x, *affine, axis=tuple(range(2, len(shape))), eps=eps)
@@ -182,7 +185,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     positive("local_response_norm", size=size)
     shape = tuple(x.array.shape)
     if len(shape) < 3:
-        raise ValueError(f"local_response_norm: expected input (N, C, L) or with more dimensions, got {shape}")
+        raise ArgumentError(f"local_response_norm: expected input (N, C, L) or with more dimensions, got {shape}")
     if not math.prod(shape):
         return x
     squares = pad(E.square(x).reshape(shape[0], 1, shape[1], -1), (0, 0, size // 2, (size - 1) // 2))

@@ -1,0 +1,42 @@
+"""cuDNN, which minidl does not use: convolutions are its own, the same each time, in full float32.
+
+The switches keep what a program sets them to (`torch.backends.cudnn.benchmark = True`) and change nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+enabled = True  # PyTorch's values at the start
+benchmark = False  # would try several algorithms and take the fastest
+benchmark_limit = 10
+deterministic = False  # would allow only algorithms that give the same result each time: all of ours do
+allow_tf32 = True  # would allow less precise products
+
+
+def is_available() -> bool:
+    """False: minidl does without it."""
+    return False
+
+
+def version() -> None:
+    """None: minidl does without it."""
+    return None
+
+
+def is_acceptable(tensor) -> bool:
+    """False: minidl does without it."""
+    return False
+
+
+@contextlib.contextmanager
+def flags(enabled=False, benchmark=False, benchmark_limit=10, deterministic=False, allow_tf32=True) -> Iterator[None]:
+    """Within the block, the switches have these values."""
+    names = ("enabled", "benchmark", "benchmark_limit", "deterministic", "allow_tf32")
+    given, before = (enabled, benchmark, benchmark_limit, deterministic, allow_tf32), [globals()[n] for n in names]
+    globals().update(zip(names, given, strict=True))
+    try:
+        yield
+    finally:
+        globals().update(zip(names, before, strict=True))
