@@ -117,7 +117,9 @@ _LATER = ("distributions", "export", "hub", "onnx", "report", "testing", "train"
 
 def __getattr__(name: str):
     if name in _LATER:
-        return _importlib.import_module(f".{name}", __name__)
+        module = _importlib.import_module(f".{name}", __name__)
+        compat.explain_missing(module)
+        return module
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

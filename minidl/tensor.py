@@ -160,6 +160,13 @@ class Tensor:
         if mode.grad and self._requires_grad and self.edge is None:
             raise RuntimeError(f"{name}: a leaf Tensor that requires a gradient was changed in place; use no_grad()")
         y = compute()
+        fresh = y._requires_grad and not self._requires_grad  # without a history: other Tensors see the change, too
+        if fresh:
+            memory, self.array = self.array, backend_of(self.array).copy(self.array)  # which y may remember
+            try:
+                y = compute()
+            finally:
+                self.array = memory
         if y.array.shape != self.array.shape:
             raise RuntimeError(
                 f"{name}: the result has shape {tuple(y.array.shape)}, the tensor {tuple(self.array.shape)}"
@@ -177,6 +184,10 @@ class Tensor:
             return self
         if not y._requires_grad:  # overwritten by a constant: no gradient flows back from here
             self.array, self.version, self.edge, self._requires_grad, self._base = y.array, [0], None, False, None
+            return self
+        if fresh:
+            self.write(y.array)
+            self.edge, self._requires_grad = y.edge, True
             return self
         kept = self.grad_fn is not None and self.grad_fn.retained
         self.array, self.edge, self.version, self._requires_grad = y.array, y.edge, y.version, True
@@ -346,8 +357,8 @@ def wrap(array, requires_grad: bool = False) -> Tensor:
 
 def _rebuild(cls, array, where, requires_grad):
     where = device(where)
-    t = cls(get_backend(where).from_host(array, where))
-    t._requires_grad = requires_grad
+    t = _new(cls)
+    t.array, t.version, t._requires_grad = get_backend(where).from_host(array, where), [0], requires_grad
     return t
 
 

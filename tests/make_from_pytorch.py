@@ -15,13 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from minidl import dtype, zeros  # noqa: E402
 from minidl.compat import names  # noqa: E402
 
 PAGE = ROOT / "docs" / "from-pytorch.md"
 MARKS = ("<!-- made by tests/make_from_pytorch.py: begin -->", "<!-- made by tests/make_from_pytorch.py: end -->")
 # arguments that PyTorch's own documentation calls internal or deprecated, or that only name its memory layouts
-ABSTRACT = re.compile(r"must define|not implemented for|is missing the required")  # of methods to be overridden
-SILENT = {"generator_", "names", "layout", "self", "cls", "requires_grad_", "name"}
+ABSTRACT = re.compile(r"must define|not implemented|is missing the required")  # of methods to be overridden
+SILENT = set("generator_ names layout self cls requires_grad_ name axis keepdims values indices".split())
 
 
 def accepted(value) -> set[str] | None:
@@ -49,17 +50,28 @@ def refusals(value) -> list[str]:
             continue
         for message in re.findall(r'NotImplementedError\(\s*f?"([^"]+)"', text):
             _, colon, what = message.partition(": ")
-            if colon and "{" not in what and not ABSTRACT.search(what):
-                found.append(what.split(";")[0])
+            if colon and not ABSTRACT.search(what):
+                found.append(re.sub(r"\{[^}]*\}", "…", what).split(";")[0])
     return found
+
+
+def holds_data(value: dtype) -> bool:
+    """Whether a tensor can be of this dtype."""
+    try:
+        zeros(1, dtype=value)
+    except TypeError:
+        return False
+    return True
 
 
 def missing(name: str, value, arguments: tuple[str, ...]) -> str:
     """What a name that exists is without; empty if nothing."""
+    if isinstance(value, dtype):
+        return "" if holds_data(value) else "a name to compare with: no data are held in it"
     parts = refusals(value)
     takes = accepted(value)
     if takes is not None and callable(value):
-        without = [a for a in arguments if a not in takes | SILENT and a != "out"]
+        without = [a for a in arguments if a not in takes | SILENT and a != "out" and not a.startswith("_")]
         if without:
             parts.insert(0, "without " + ", ".join(f"`{a}`" for a in without))
     return "; ".join(dict.fromkeys(parts))

@@ -883,7 +883,7 @@ def test_swats_learns():
     rule = SWATS(model.parameters(), lr=0.1, betas=(0.9, 0.9), tolerance=3e-3)
     for _ in range(300):
         rule.zero_grad()
-        loss = ((model(minidl.Tensor(x)) - minidl.Tensor(y)) ** 2).mean()
+        loss = ((model(wrap(x)) - wrap(y)) ** 2).mean()
         loss.backward()
         rule.step()
     assert rule.active == 1 and float(loss) < 1e-6

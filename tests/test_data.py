@@ -42,6 +42,7 @@ from minidl.data import (
     random_split,
 )
 from minidl.data.transforms import Compose, Lambda, Normalize, ToTensor, vectorised
+from minidl.tensor import wrap
 
 Point = collections.namedtuple("Point", ["x", "y"])
 
@@ -1143,11 +1144,11 @@ def test_normalize():
     x = g.uniform((3, 4, 5))
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     expected = (x - np.array(mean, np.float32)[:, None, None]) / np.array(std, np.float32)[:, None, None]
-    t = minidl.Tensor(x.copy())
+    t = wrap(x.copy())
     y = Normalize(mean, std)(t)
     assert y is not t and (t.array == x).all() and y.array.tobytes() == expected.tobytes()
     assert Normalize(mean, std, inplace=True)(t) is t and t.array.tobytes() == expected.tobytes()
-    assert Normalize(0.5, 2)(minidl.Tensor(x.astype(np.float64))).dtype == minidl.float64
+    assert Normalize(0.5, 2)(wrap(x.astype(np.float64))).dtype == minidl.float64
     assert repr(Compose([ToTensor(), Normalize((0.5,), (0.5,))])) == (
         "Compose(\n    ToTensor()\n    Normalize(mean=(0.5,), std=(0.5,))\n)"
     )
@@ -1181,8 +1182,8 @@ IMAGE = np.zeros((3, 2, 2), dtype=np.float32)
         (lambda: Normalize(0, 1)(IMAGE), TypeError, "expected a Tensor .* got ndarray"),
         (lambda: Normalize(0, 1)(minidl.zeros(1, 2, 2, dtype=minidl.uint8)), TypeError, "got minidl.uint8"),
         (lambda: Normalize(0, 1)(minidl.zeros(2, 2)), ValueError, r"\(..., C, H, W\), got \(2, 2\)"),
-        (lambda: Normalize((0, 0), (1, 1))(minidl.Tensor(IMAGE)), ValueError, "has 3 channels, mean 2 values"),
-        (lambda: Normalize(0, (1, 1))(minidl.Tensor(IMAGE)), ValueError, "has 3 channels, std 2 values"),
+        (lambda: Normalize((0, 0), (1, 1))(wrap(IMAGE)), ValueError, "has 3 channels, mean 2 values"),
+        (lambda: Normalize(0, (1, 1))(wrap(IMAGE)), ValueError, "has 3 channels, std 2 values"),
         (lambda: Normalize(0, 1, True)(minidl.ones(1, 1, 1, requires_grad=True)), RuntimeError, "inplace=True"),
         (lambda: Compose(ToTensor()), TypeError, "expected a list of transforms, got ToTensor"),
         (lambda: Compose([ToTensor(), 3]), TypeError, "must be callable, got 3"),

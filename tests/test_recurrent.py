@@ -639,9 +639,9 @@ def test_the_gradients_of_a_long_sequence_agree_with_differences_along_a_line(se
             ys = call(*[a + t * way for a, way in zip(start, ways, strict=True)])
             return sum([float((y * s).sum()) for y, s in zip(ys, seeds, strict=True)])
 
-        leaves = [minidl.Tensor(a.copy(), requires_grad=True) for a in start]
+        leaves = [minidl.tensor(a.copy(), requires_grad=True) for a in start]
         ys = call(*leaves)
-        gs = minidl.grad(list(ys), leaves, [minidl.Tensor(s) for s in seeds])
+        gs = minidl.grad(list(ys), leaves, [minidl.tensor(s) for s in seeds])
         found = sum([float((g.array * way).sum()) for g, way in zip(gs, ways, strict=True)])
         expected = (value(1e-6) - value(-1e-6)) / 2e-6
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

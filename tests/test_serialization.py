@@ -24,6 +24,7 @@ from safetensors.numpy import load_file, save_file
 import minidl
 from minidl import nn, optim
 from minidl import serialization as S
+from minidl.tensor import wrap
 
 DTYPES = "float16 float32 float64 uint8 int8 int16 int32 int64 bool".split()
 
@@ -55,7 +56,7 @@ def test_round_trip_of_every_dtype_and_shape(tmp_path, dtype, shape):
 )
 def test_memory_in_any_order(tmp_path, view):
     x = view(np.arange(24.0).reshape(4, 6))
-    S.save({"x": minidl.Tensor(x)}, tmp_path / "x.safetensors")
+    S.save({"x": wrap(x)}, tmp_path / "x.safetensors")
     np.testing.assert_array_equal(S.load(tmp_path / "x.safetensors")["x"].array, x)
 
 

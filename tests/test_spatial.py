@@ -232,3 +232,19 @@ def test_places_that_are_nan_give_nan():
     grid = minidl.tensor([[[[float("nan"), 0.0], [0.0, 0.0]]]])
     y = F.grid_sample(ONES(1, 1, 3, 3), grid, align_corners=True)
     assert y.isnan().tolist() == [[[[True, False]]]]
+
+
+@pytest.mark.parametrize("options", [(2,), ((2, 1),), ((1, 3), 2), (3, 1, 1), (2, 1, 0, 2)])
+def test_the_largest_value_may_be_nan(where, options):
+    """Its place is that of the nan (the first one in a window), which gets the gradient."""
+    for at in range(16):
+        values = np.arange(16.0).reshape(1, 1, 4, 4)
+        values.flat[at] = np.nan
+        x = where.tensor(values).requires_grad_()
+        y, index = F.max_pool2d(x, *options, return_indices=True)
+        bad = np.isnan(where.host(y))
+        assert (where.host(index)[bad] == at).all()
+        y.sum().backward()
+        assert where.host(x.grad).flat[at] == bad.sum()
+    x = where.tensor(np.array([[[np.nan, 1.0, np.nan]]]))
+    assert F.max_pool1d(x, 3, return_indices=True)[1].item() == 0

@@ -17,6 +17,7 @@ import minidl
 from minidl import nn, optim, testing
 from minidl.backend import backend_of
 from minidl.nn import functional as F
+from minidl.tensor import wrap
 
 
 def _gradient(where, y, *leaves):
@@ -346,7 +347,7 @@ def test_trap_11_non_contiguous_and_empty_inputs(where, rng):
             lambda a: where.array(np.repeat(a, 2, axis=2))[:, :, ::2],
             lambda a: where.array(a[::-1].copy())[::-1],
         ):
-            x = minidl.Tensor(arrange(values), requires_grad=True)
+            x = wrap(arrange(values), requires_grad=True)
             y = function(x)
             y.backward(
                 where.tensor(np.arange(y.numel()).reshape(y.shape[::-1]), np.float64).permute(*range(y.ndim)[::-1])

@@ -198,7 +198,7 @@ def gradcheck(
     several outputs is differentiated the others have no gradient at all, and not zeros. Raises GradcheckError, or
     returns False if raise_exception is off, where they disagree by more than atol + rtol |difference|.
 
-    >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
+    >>> x = minidl.tensor([0.5, 2.0], dtype=minidl.float64, requires_grad=True)
     >>> gradcheck(lambda x: x * x, x)
     True
     """
@@ -244,7 +244,7 @@ def gradgradcheck(
 
     grad_outputs: these gradients, random if None; gen_non_contig_grad_outputs: random ones with gaps in memory.
 
-    >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
+    >>> x = minidl.tensor([0.5, 2.0], dtype=minidl.float64, requires_grad=True)
     >>> gradgradcheck(lambda x: x * x * x, x)
     True
     """

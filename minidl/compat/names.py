@@ -23,7 +23,7 @@ _ASKED = (
     "",
     *(".nn .nn.functional .nn.init .nn.utils .nn.utils.rnn .optim .optim.lr_scheduler .optim.swa_utils").split(),
     *(".utils.data .utils.checkpoint .autograd .autograd.functional .func .linalg .special .amp .cuda .onnx").split(),
-    *(".accelerator .random .serialization").split(),
+    *".accelerator .random .serialization .autograd.graph .nn.attention .jit".split(),
 )
 
 
@@ -39,13 +39,13 @@ GROUPS = (
     Group(
         False,
         "complex numbers are not supported; keep real and imaginary part as two tensors",
-        r"view_as_(complex|real) polar complex istft stft imag conj_physical_ torch\.linalg\.eig(vals)?"
+        r"fft view_as_(complex|real) polar complex istft stft imag conj_physical_ torch\.linalg\.eig(vals)?"
         r" torch\.Tensor\.eig has_spectral",
     ),
     Group(
         False,
         "quantised tensors are not supported; train and predict in float32",
-        r"dequantize int_repr quantize_\w+ q(u)?int\w+ quint\w+",
+        r"ao dequantize int_repr quantize_\w+ q(u)?int\w+ quint\w+",
     ),
     Group(
         False,
@@ -55,13 +55,14 @@ GROUPS = (
     Group(
         False,
         "sparse layouts are not supported but the row-sparse gradients of embeddings; use dense tensors",
-        r"sparse_\w+ to_sparse\w* dense_dim smm sspaddmm resize_as_sparse_ to_padded_tensor",
+        r"sparse nested masked sparse_\w+ to_sparse\w* dense_dim smm sspaddmm resize_as_sparse_ to_padded_tensor",
     ),
     Group(False, "there are two kinds of devices here, 'cpu' and 'cuda'", r"ipu mtia xpu get_device_module"),
     Group(
         False,
         "there is no compiler or tracer of Python code here; call the function itself",
-        r"Script(Class|Function) Tag DispatchKey ExportableModule InputObserver ONNXProgram functionalize debug_unwrap",
+        r"fx library overrides torch\.jit\.\w+ Script(Class|Function) Tag DispatchKey ExportableModule"
+        r" InputObserver ONNXProgram functionalize debug_unwrap",
     ),
     Group(
         False,
@@ -92,6 +93,26 @@ GROUPS = (
         r"lu lu_\w+ ldl_\w+ geqrf orgqr ormqr householder_product lobpcg pca_lowrank svd_lowrank",
     ),
     Group(
+        False,
+        "Python's own tools serve: cProfile, multiprocessing, concurrent.futures",
+        r"profiler monitor multiprocessing futures",
+    ),
+    Group(
+        False,
+        "code from the network is never run; load_state_dict_from_url fetches weights",
+        r"torch\.hub\.\w+",
+    ),
+    Group(
+        False,
+        "attention has one implementation here, so that there is none to choose",
+        r"torch\.nn\.attention\.\w+",
+    ),
+    Group(
+        False,
+        "what is saved for backward cannot be exchanged; checkpoint(...) saves memory",
+        r"torch\.autograd\.graph\.\w+",
+    ),
+    Group(
         True,
         "more distributions, and transforms of them",
         r"torch\.distributions\.\w+",
@@ -101,9 +122,9 @@ GROUPS = (
         "special functions that no layer or loss needs; SciPy has them for arrays",
         r"i0_? i0e i1e? igammac?_? gammaincc? airy_ai \w*bessel\w+ \w+_polynomial_\w+ zeta",
     ),
-    Group(False, "windows of signal processing; SciPy has them", r"bartlett_window kaiser_window"),
+    Group(False, "windows of signal processing; SciPy has them", r"signal bartlett_window kaiser_window"),
     Group(False, "a histogram of several dimensions; np.histogramdd has it", r"histogramdd"),
-    Group(False, "it belongs to how PyTorch writes or reads its own files", r"torch\.serialization\.\w+"),
+    Group(False, "it belongs to how PyTorch writes or reads its own files", r"package torch\.serialization\.\w+"),
     Group(
         False,
         "it belongs to how PyTorch recomputes; `checkpoint` and `checkpoint_sequential` are here",
@@ -172,6 +193,8 @@ def explain(place: str, name: str) -> str:
 
 def explain_missing(module: ModuleType) -> None:
     """From now on an AttributeError of this module says what is known about the name."""
+    if getattr(vars(module).get("__getattr__"), "explains", False):
+        return  # it does already
     place = "torch" + module.__name__.removeprefix(_ROOT)
     before: Callable[[str], Any] | None = vars(module).get("__getattr__")
 
@@ -185,6 +208,7 @@ def explain_missing(module: ModuleType) -> None:
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
         raise AttributeError(explain(place, name), name=name, obj=module)
 
+    __getattr__.explains = True  # type: ignore[attr-defined]
     setattr(module, "__getattr__", __getattr__)  # noqa: B010 (a plain assignment confuses the type checker)
 
 

@@ -13,6 +13,7 @@ from ..backend.random import Generator, default_generator
 from ..tensor import Tensor
 
 T_co = TypeVar("T_co", covariant=True)
+_AT_ONCE = 65536  # indices with replacement that are drawn together
 
 
 class Sampler(Generic[T_co]):
@@ -47,12 +48,21 @@ class SequentialSampler(Sampler[int]):
         return len(self.data_source)
 
 
+def _draws(generator: Generator, n: int, wanted: int) -> Iterator[int]:
+    """Indices below n, some at a time if there are very many."""
+    parts = (min(_AT_ONCE, wanted - start) for start in range(0, wanted, _AT_ONCE))
+    if wanted <= _AT_ONCE:
+        return iter(generator.integers(0, n, (wanted,)).tolist())
+    return itertools.chain.from_iterable(generator.integers(0, n, (size,)).tolist() for size in parts)
+
+
 class RandomSampler(Sampler[int]):
     """All indices in random order; or `num_samples` of them, with or without replacement.
 
     One pass takes one draw from `generator` (from the thread's default generator where it is None) for every
-    n indices, or one draw in all with replacement, at the moment when the pass begins. Without replacement
-    and with `num_samples` above n, every n indices in turn are a permutation.
+    n indices, or one draw in all with replacement, at the moment when the pass begins (above 65536 indices, which may
+    be as good as endless, one for every 65536 when they are asked for). Without replacement and with `num_samples`
+    above n, every n indices in turn are a permutation.
 
     Raises:
         ValueError: the data source is empty, or `num_samples` is not a positive integer.
@@ -90,7 +100,7 @@ class RandomSampler(Sampler[int]):
         if n == 0:
             raise ValueError("RandomSampler: the data source is empty, so there is nothing to draw")
         if self.replacement:
-            return iter(generator.integers(0, n, (wanted,)).tolist())
+            return _draws(generator, n, wanted)
         order = np.concatenate([generator.permutation(n) for _ in range(-(-wanted // n))])
         return iter(order[:wanted].tolist())
 

@@ -131,11 +131,11 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1) -> Tensor:
 
 
 def matrix_power(input, n) -> Tensor:
-    """Square matrices multiplied by themselves n times, by repeated squaring."""
+    """Square matrices multiplied by themselves n times, by repeated squaring; their inverses where n is negative."""
     if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
         raise RuntimeError(f"matrix_power: expected square matrices, got {tuple(input.shape)}")
     if n < 0:
-        raise NotImplementedError(f"matrix_power: n={n} needs an inverse, which minidl has not")
+        input, n = L.inv(input), -n
     if n == 0:
         one = eye(input.shape[-1], dtype=input.dtype, device=input.device)
         return S.broadcast_to(one, shape=input.array.shape) + 0

@@ -23,7 +23,7 @@ def accuracy(input: Tensor, target: Tensor) -> float:
     Raises:
         ValueError: the shapes are others, or N is 0.
 
-    >>> accuracy(Tensor([[0.1, 0.9], [0.8, 0.2]]), wrap(np.array([1, 1])))
+    >>> accuracy(Tensor([[0.1, 0.9], [0.8, 0.2]]), minidl.tensor([1, 1]))
     0.5
     """
     if input.ndim != 2 or target.ndim != 1 or input.shape[0] != target.shape[0] or input.shape[0] == 0:

@@ -53,7 +53,7 @@ _COUNT: dict[str, Callable[[Any, list[Tensor], Tensor], int]] = {
     **{f"{kind}Norm{n}d": _each for kind in ("Batch", "Instance") for n in (1, 2, 3)},
     **dict.fromkeys(("SyncBatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"), _each),
 }  # fmt: skip
-# what any other module's forward does is counted by its nodes: the op -> multiply-adds by the shapes of inputs and output
+# what any other module's forward does is counted by its nodes: op -> multiply-adds by the shapes of inputs and output
 _PRODUCTS: dict[str, Callable[[list[tuple], tuple], int]] = {
     **dict.fromkeys(("matmul", "linear"), lambda inputs, y: math.prod(y) * inputs[0][-1]),
     "conv2d": lambda inputs, y: math.prod(y) * math.prod(inputs[1][1:]),
@@ -134,9 +134,10 @@ def summary(model: Module, input: Tensor | Sequence[Any], batch_size: int = 1) -
     input: the shape of one sample, without the batch dimension (zeros are made of it), or a Tensor, or a list of all
     that forward takes, Tensors among them. Parameters, buffers, modes and random numbers are left as they were.
 
-    Multiply-adds are those of linear, convolutional and recurrent layers and of matrix products, attention's among them,
-    and one for each element of a normalisation. Activations, pooling, sums and embeddings count as none. Memory is what the recorded graph really
-    holds, each array once, without parameters and input; that of the backward is what follows from it.
+    Multiply-adds are those of linear, convolutional and recurrent layers and of matrix products, among them attention's,
+    and one for each element of a normalisation. Activations, pooling, sums and embeddings count as none. Memory is what
+    the recorded graph really holds, each array once, without parameters and input; that of the backward is what follows
+    from it.
 
     Raises:
         TypeError: not a Module, or an input of another kind.

@@ -437,6 +437,9 @@ _PRODUCTS: dict[str, Callable] = {
     ),
     "bmm": lambda L, a, b: L.T.bmm(a.view(3, 1, 3), b.view(3, 3, 1)),
     "matrix_power": lambda L, a, b: (L.T.matrix_power(a.detach(), 0), *[L.T.matrix_power(a, n) for n in range(1, 6)]),
+    "matrix_power, inverse": lambda L, a, b: L.T.matrix_power(
+        a @ a.mT + L.T.eye(a.shape[-1], dtype=a.dtype, device=a.device), -3
+    ),
     "chain": lambda L, a, b: (L.T.linalg.multi_dot([a, b, a.T]), L.T.linalg.multi_dot([a[0], b, a, b[0]])),
     "cross": lambda L, a, b: (L.T.cross(a, b, dim=1), L.T.linalg.cross(a, b), L.T.cross(a, b, dim=0)),
     "linalg norms": lambda L, a, b: (

@@ -16,9 +16,9 @@ import torch
 MODULES = """
     torch torch.Tensor torch.nn torch.nn.functional torch.nn.init torch.nn.utils torch.nn.utils.rnn
     torch.nn.utils.parametrize torch.nn.utils.parametrizations torch.optim torch.optim.lr_scheduler
-    torch.optim.swa_utils torch.utils.data torch.utils.checkpoint torch.autograd torch.autograd.functional torch.func
-    torch.linalg torch.special torch.distributions torch.random torch.amp torch.cuda torch.accelerator
-    torch.onnx torch.serialization
+    torch.optim.swa_utils torch.utils.data torch.utils.checkpoint torch.autograd torch.autograd.functional
+    torch.func torch.autograd.graph torch.nn.attention torch.jit torch.hub torch.linalg torch.special
+    torch.distributions torch.random torch.amp torch.cuda torch.accelerator torch.onnx torch.serialization
 """.split()
 # what `from torch import ...` gives, but is a helper of the files themselves, or for changing PyTorch's insides
 INTERNAL = {
@@ -34,18 +34,28 @@ INTERNAL = {
     "torch.nn.init": r"(Callable|Literal|ParamSpec|TypeVar|Tensor|math|warnings|torch|\w*[A-Z]\w*)$",
     "torch.Tensor": r"(_|\w*(mkldnn|crow|ccol|col_indices|row_indices|q_per|q_scale|q_zero|qscheme)\w*)",
     "torch.utils.data": r"(\w*DataPipe|DataChunk|argument_validation|functional_datapipe|\w*determini\w+|runtime_\w+)$",
+    "torch.jit": r"(_|[A-Z]\w+)",
+    "torch.hub": r"(_|[A-Z]\w*|Any|tqdm|urlopen|urlparse|uuid4)",
     "torch.cuda": r"(_|\w*Storage$|cudart|cudaStatus|check_error|CudaError|DeferredCudaCallError|has_\w+|default_gen)",
 }
+# modules that programs import or ask for by their names
+PARTS = (
+    "ao fft futures fx library masked monitor multiprocessing nested overrides package profiler signal sparse"
+)
 FUNCTION_TYPES = (type(torch.add), type(torch.Tensor.add), type(torch._C._nn.gelu))
 
 
 def arguments(name: str, value) -> list[str]:
-    """The names of the arguments, of all overloads; of what is written in C from the heads of its documentation."""
+    """The names of the arguments; of what is written in C those with defaults, as its documentation has them."""
     if isinstance(value, FUNCTION_TYPES) or (inspect.isroutine(value) and not inspect.isfunction(value)):
         found: list[str] = []
         for head in re.findall(rf"^\s*(?:\w+\.)*{name}\((.*?)\)(?: ->|\s*$)", value.__doc__ or "", re.M):
             head = re.sub(r"\([^()]*\)|\[[^\[\]]*\]", "", head)  # defaults that are tuples
             for part in head.split(","):
+                if (
+                    "=" not in part
+                ):  # what has no default goes by its place, and the documentation often errs in its name
+                    continue
                 word = re.sub(r"^[A-Za-z]+ (?=\w)", "", part.strip()).split("=")[0].split(":")[0].strip(" *")
                 if word.isidentifier() and word not in found:
                     found.append(word)
@@ -64,7 +74,7 @@ def public(path: str) -> dict[str, list[str]]:
     if path == "torch":
         names |= {n for n in dir(torch) if callable(getattr(torch, n)) or isinstance(getattr(torch, n), torch.dtype)}
     internal = re.compile(INTERNAL.get(path, r"_"))
-    found = {}
+    found: dict[str, list[str]] = dict.fromkeys(PARTS.split(), []) if path == "torch" else {}
     for name in sorted(names):
         value = getattr(place, name, None)
         if name.startswith("_") or internal.match(name) or value is None or inspect.ismodule(value):
@@ -85,7 +95,7 @@ def public(path: str) -> dict[str, list[str]]:
         ):
             continue
         found[name] = arguments(name, value)
-    return found
+    return dict(sorted(found.items()))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,13 @@ def max_pool2d(x, *, kernel, stride, dilation, width, out):
         else:
             where = np.maximum(where, (column + kind(k * kernel[1])) * (value > best))
             best = np.maximum(best, value)
-    return (best, where) if kernel[0] > 1 else (best.copy(), where.copy())
+    best, where = (best, where) if kernel[0] > 1 else (best.copy(), where.copy())
+    if best.size and np.isnan(best.max()):  # comparisons do not find a nan: the first one in its window
+        for i in reversed(range(size)):
+            k, l = divmod(i, kernel[1])
+            at = x[:, :, _cut(k * dilation[0], out[0], stride[0]), _cut(l * dilation[1], out[1], stride[1])]
+            where[np.isnan(at)] = i
+    return best, where
 
 
 def max_pool2d_put(g, place, *, kernel, stride, dilation, width, shape):

@@ -145,7 +145,7 @@ class MixUp:
         TypeError: the images are not floating-point.
 
     >>> mix = MixUp(alpha=0.2, num_classes=3)
-    >>> x, y = mix(Tensor(np.ones((2, 1, 2, 2), dtype=np.float32)), Tensor(np.array([0, 2])))
+    >>> x, y = mix(Tensor(np.ones((2, 1, 2, 2), dtype=np.float32)), minidl.tensor([0, 2]))
     >>> x.shape, y.shape, bool(abs(y.sum().item() - 2) < 1e-6)
     (minidl.Size([2, 1, 2, 2]), minidl.Size([2, 3]), True)
     """

@@ -141,7 +141,7 @@ class ConvertImageDtype:
         TypeError: the image is not a Tensor.
         NotImplementedError: from or to an integer dtype other than uint8.
 
-    >>> ConvertImageDtype("float32")(Tensor(np.array([0, 255], dtype=np.uint8))).array
+    >>> ConvertImageDtype("float32")(minidl.tensor([0, 255], dtype=minidl.uint8)).array
     array([0., 1.], dtype=float32)
     """
 
