@@ -44,7 +44,8 @@ def _size(sizes, size=None) -> tuple[int, ...]:
 
 
 def _place(array, where=None, requires_grad=False, dtype=None) -> Tensor:
-    """A host array as a Tensor on a device, in `dtype`."""
+    """A host array (or a NumPy scalar, which arithmetic on 0-d arrays gives) as a Tensor on a device, in `dtype`."""
+    array = np.asarray(array)
     if dtype is not None:
         array = array.astype(as_dtype(dtype).dtype, copy=False)
     where = default_device() if where is None else device_type(where)
@@ -57,7 +58,8 @@ def _place(array, where=None, requires_grad=False, dtype=None) -> Tensor:
 def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new Tensor with a copy of `data`: numbers, nested lists, a NumPy array or a Tensor.
 
-    Python floats become the default dtype (float32), ints int64, bools bool; arrays keep their dtype.
+    Python floats become the default dtype (float32), ints int64, bools bool; arrays keep their dtype. pin_memory only
+    concerns speed.
 
     >>> tensor([[1.0, 2.0], [3.0, 4.0]]).sum(0)
     tensor([4., 6.])

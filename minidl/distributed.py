@@ -155,8 +155,17 @@ def get_process_group_ranks(group: ProcessGroup | None) -> list[int]:
     return [_world(group).rank()]
 
 
-def new_group(ranks=None, timeout=None, backend: str | None = None, pg_options=None, **others) -> ProcessGroup:
-    """Another group of the one process."""
+def new_group(
+    ranks=None,
+    timeout=None,
+    backend: str | None = None,
+    pg_options=None,
+    use_local_synchronization: bool = False,
+    group_desc: str | None = None,
+    device_id=None,
+    sort_ranks: bool = True,
+) -> ProcessGroup:
+    """Another group of the one process; all but `ranks` and `backend` concern how processes talk to each other."""
     if ranks is not None and list(ranks) != [0]:
         raise ValueError(f"new_group: ranks {list(ranks)} in a world of 1 process")
     return ProcessGroup(backend or _world(None).backend)
@@ -251,6 +260,10 @@ def all_to_all_single(
     output, input, output_split_sizes=None, input_split_sizes=None, group=None, async_op: bool = False
 ) -> Work | None:
     """What all processes have for this one."""
+    _world(group)
+    for name, sizes, x in (("output", output_split_sizes, output), ("input", input_split_sizes, input)):
+        if sizes and list(sizes) != [x.shape[0]]:
+            raise ValueError(f"all_to_all_single: {name}_split_sizes must be [{x.shape[0]}], got {list(sizes)}")
     return all_gather_into_tensor(output, input, group, async_op)
 
 

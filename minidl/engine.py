@@ -59,10 +59,10 @@ class Node:
 class Op:
     """A differentiable function `body(*inputs, **static) -> (y, vjps)`; see `op`."""
 
-    def __init__(self, body, composed=None, promote: slice | None = _ALL, floating=False, view=False) -> None:
+    def __init__(self, body, composed=None, promote: slice | None = _ALL, floating=False, view=False, put=None):
         functools.update_wrapper(self, body)
         self.name, self.body, self.composed = body.__name__, body, composed
-        self.promote, self.floating, self.view = promote, floating, view
+        self.promote, self.floating, self.view, self.put = promote, floating, view, put
         self.function = _function(self)
 
     def __repr__(self) -> str:
@@ -137,6 +137,9 @@ def _function(self: Op):
         tracked = partly = mixed = fractional = False
         dtype: Any = None
         kind: type | None = None
+        watching = modes.watching
+        if watching:
+            [x.current() for x in inputs if isinstance(x, Tensor)]
         for x in inputs:
             if isinstance(x, Tensor):
                 cells.append(x.version)
@@ -174,7 +177,7 @@ def _function(self: Op):
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             self._explain(error, arrays)
             raise
-        if modes.watching and mode.anomaly:
+        if watching and mode.anomaly:
             check_values(self, y, "forward", given=arrays)
         several = y.__class__ is tuple
         if not several and y.__class__ not in BACKENDS:
@@ -195,12 +198,12 @@ def _function(self: Op):
                 node.order, node.op, node.parents, node.vjps, node.static = tick(), self, edges, vjps, static
                 node.inputs = [a if e is None else None for a, e in zip(arrays, edges, strict=True)] if partly else None
                 node.cells, node.hooks, node.retained = cells, None, None
-                node.where = (mode.path, user_line()) if modes.watching and mode.anomaly else None
+                node.where = (mode.path, user_line()) if watching and mode.anomaly else None
         if several:
             return self._several(y, node, inputs[0])
         out = _new(Tensor)
         out.array = y
-        if self.view and _is_view(y, arrays[0]):
+        if self.view and (self.view is not True or _is_view(y, arrays[0])):
             _seen_from(out, inputs[0], self, static)
         else:
             out.version = cell = None if mode.inference else [0]
@@ -215,14 +218,15 @@ def _function(self: Op):
     return call
 
 
-def op(body=None, *, composed=None, promote: slice | None = _ALL, floating: bool = False, view: bool = False):
+def op(body=None, *, composed=None, promote: slice | None = _ALL, floating: bool = False, view: Any = False, put=None):
     """Make an op of `body(*inputs, **static) -> (y, vjps)` and enter it in the table of ops.
 
     inputs are positional: arrays, Python scalars or None. static arguments are keyword-only. `vjps` is a tuple with one
     function `gradient of y -> gradient of the input` for each input (None where there is none), or one function that
     takes the outputs' gradients and `needs` (which inputs want one) and returns all. composed: the plain definition
     that higher derivatives use, for a body that is a fused or in-place kernel. promote: which inputs are brought to a
-    common dtype. floating: integers are cast to the default dtype. view: the result may share the first input's memory.
+    common dtype. floating: integers are cast to the default dtype. view: the result may share the first input's memory
+    ('always': it does), and put(x, value, **static) is x with the value in the place of that view.
 
     >>> @op
     ... def cube(x):
@@ -232,8 +236,8 @@ def op(body=None, *, composed=None, promote: slice | None = _ALL, floating: bool
     array(12.)
     """
     if body is None:
-        return functools.partial(op, composed=composed, promote=promote, floating=floating, view=view)
-    OPS[body.__name__] = made = Op(body, composed, promote, floating, view)
+        return functools.partial(op, composed=composed, promote=promote, floating=floating, view=view, put=put)
+    OPS[body.__name__] = made = Op(body, composed, promote, floating, view, put)
     FUNCTIONS[body.__name__] = made.function
     return made.function
 
@@ -246,7 +250,9 @@ def _is_view(y, x) -> bool:
 
 def _seen_from(out: Tensor, x: Tensor, op: Op | None, static) -> None:
     """Note that `out` is a view of x, made by `op` (None: one of several), and of what x is a view of."""
-    out.version, out._base = x.version, (weakref.ref(x), living_base(x._base), ((op, static),))
+    edge = x.edge
+    number = edge and (edge.order if edge.__class__ is Node else edge[0].order)
+    out.version, out._base = x.version, (weakref.ref(x), living_base(x._base), ((op, static),), number)
 
 
 def _plain(y):

@@ -105,8 +105,41 @@ _Info: dict[str, Any] = {
 }
 
 
-def _fine(A) -> Tensor:
-    return F.zeros(*A.shape[:-2], dtype=int32, device=A.device)
+def _informed(name: str, function, check_errors: bool, A, *others):
+    """(result, info): info is 0 for each matrix that has a result. For another one, unless check_errors, the result is
+    nan and info counts the rows and columns at which it fails, the first of which it needs."""
+    try:
+        return _Info[name](function(A, *others), F.zeros(*A.shape[:-2], dtype=int32, device=A.device))
+    except LinAlgError:
+        if check_errors:
+            raise
+    lead = F.broadcast_shapes(A.shape[:-2], *[x.shape[:-2] for x in others])
+    wide = [F.expand(x, *lead, *x.shape[-2:]) for x in (A, *others)]
+    results, info = [], []
+    for matrices in zip(*[x.reshape(-1, *x.shape[-2:]) for x in wide], strict=True):
+        try:
+            results.append(function(*matrices))
+            info.append(0)
+        except LinAlgError:
+            results.append(F.full_like(matrices[-1], math.nan))
+            info.append(_fails_at(function, matrices[0]))
+    y = F.stack(results).reshape(*lead, *results[0].shape)
+    return _Info[name](y, F.tensor(info, dtype=int32, device=A.device).reshape(lead))
+
+
+def _fails_at(function, A) -> int:
+    """The smallest k for which the first k columns depend on each other, or (Cholesky) have no factor."""
+    for k in range(1, A.shape[0] + 1):
+        part = A.detach()[:, :k]
+        if function in (inv, solve):
+            if matrix_rank(part).item() < k:
+                return k
+            continue
+        try:
+            function(part[:k])
+        except LinAlgError:
+            return k
+    return A.shape[0]
 
 
 def cholesky(A, *, upper=False) -> Tensor:
@@ -115,13 +148,16 @@ def cholesky(A, *, upper=False) -> Tensor:
 
 
 def cholesky_ex(A, *, upper=False, check_errors=False):
-    """(L, info): `cholesky`, and 0 for each matrix; one that has no such factor raises here in any case."""
-    return _Info["linalg_cholesky_ex"](cholesky(A, upper=upper), _fine(A))
+    """(L, info): `cholesky`, and 0 for each matrix; for one without such a factor nan, and the order of its first
+    leading minor that is not positive. check_errors: LinAlgError instead."""
+    y, info = _informed("linalg_cholesky_ex", cholesky, check_errors, A)
+    return _Info["linalg_cholesky_ex"](y.mT if upper else y, info)
 
 
 def inv_ex(A, *, check_errors=False):
-    """(inverse, info): `inv`, and 0 for each matrix; a singular one raises here in any case."""
-    return _Info["linalg_inv_ex"](inv(A), _fine(A))
+    """(inverse, info): `inv`, and 0 for each matrix; for a singular one nan, and the number of its first column that
+    depends on those before. check_errors: LinAlgError instead."""
+    return _informed("linalg_inv_ex", inv, check_errors, A)
 
 
 def pinv(A, *, atol=None, rtol=None, hermitian=False) -> Tensor:
@@ -146,8 +182,15 @@ def solve(A, B, *, left=True) -> Tensor:
 
 
 def solve_ex(A, B, *, left=True, check_errors=False):
-    """(result, info): `solve`, and 0 for each matrix; a singular one raises here in any case."""
-    return _Info["linalg_solve_ex"](solve(A, B, left=left), _fine(A))
+    """(result, info): `solve`, and 0 for each matrix; for a singular one nan and a number as in `inv_ex`. check_errors:
+    LinAlgError instead."""
+    if vector := B.ndim == 1 or (B.ndim == A.ndim - 1 and B.shape == A.shape[:-1]):
+        B = B.unsqueeze(-1)
+    if not left:
+        A, B = A.mT, B.mT
+    y, info = _informed("linalg_solve_ex", solve, check_errors, A, B)
+    y = y if left else y.mT
+    return _Info["linalg_solve_ex"](y.squeeze(-1) if vector else y, info)
 
 
 @told
@@ -198,8 +241,11 @@ def svdvals(A, *, driver=None) -> Tensor:
 
 
 def matrix_rank(A, *, atol=None, rtol=None, hermitian=False) -> Tensor:
-    """How many singular values exceed max(atol, rtol times the largest); rtol, unless given: max(m, n) eps, or 0."""
-    s = svdvals(A)
+    """How many singular values exceed max(atol, rtol times the largest); rtol, unless given: max(m, n) eps, or 0.
+
+    hermitian: A is symmetric; only its lower half is read, and the magnitudes of its eigenvalues count.
+    """
+    s = eigvalsh(A).abs() if hermitian else svdvals(A)
     if rtol is None:
         rtol = 0.0 if atol else max(A.shape[-2:]) * F.finfo(A.dtype).eps
     least = F.clamp(s.amax(-1, keepdim=True) * rtol, min=0.0 if atol is None else atol)

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from . import autograd, creation, rows
+from . import autograd, creation, rows, views  # noqa: F401  (views attaches its own methods)
 from . import functions as F
-from .backend import ABSENT, BACKENDS, ArgumentError, backend_of, device
+from .backend import ABSENT, BACKENDS, ArgumentError, backend_of, device, layouts
 from .backend.dtypes import as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
 from .backend.layouts import contiguous_format, preserve_format
 from .backend.rows import RowArray
@@ -168,21 +168,21 @@ def item(self):
     """The one element as a Python number."""
     if self.array.size != 1:
         raise RuntimeError(f"item: only a tensor with one element is a number; this has shape {tuple(self.shape)}")
-    return self.array.item()
+    return self.current().array.item()
 
 
 @attach
 def tolist(self):
     """The elements as nested lists of Python numbers."""
-    return backend_of(self.array).to_host(self.array).tolist()
+    return backend_of(self.array).to_host(self.current().array).tolist()
 
 
 @attach
 def numpy(self, *, force: bool = False) -> np.ndarray:
     """The NumPy array on the same memory; force=True detaches, and copies from a GPU."""
-    if self._requires_grad and not force:
+    if self.current()._requires_grad and not force:
         raise RuntimeError("numpy: this tensor requires a gradient; use x.detach().numpy()")
-    if not isinstance(self.array, np.ndarray) and not force and not self.is_sparse:
+    if not isinstance(self.array, np.ndarray) and not force and not self.is_sparse and self.device.type != "cpu":
         raise TypeError(f"numpy: this tensor is on {self.device}; use x.cpu().numpy()")
     return backend_of(self.array).to_host(self.array)
 
@@ -200,7 +200,7 @@ def _scalar(kind):
                 f"{kind.__name__}: a tensor of shape {tuple(self.shape)} has no single value"
                 + ("; use any() or all()" if kind is bool else "")
             )
-        return kind(self.array.item())
+        return kind(self.current().array.item())
 
     convert.__doc__ = f"The one element as a Python {kind.__name__}."
     return convert
@@ -216,14 +216,14 @@ def __index__(self) -> int:
         raise TypeError(
             f"only integer tensors with one element can be an index; this is {self.dtype} {tuple(self.shape)}"
         )
-    return int(self.array.item())
+    return int(self.current().array.item())
 
 
 @attach
 def __repr__(self) -> str:
     if self.is_sparse:
         return rows.text(self)
-    array = backend_of(self.array).to_host(self.array)
+    array = backend_of(self.array).to_host(self.current().array)
     notes: list[str] = []
     device = [] if isinstance(self.array, np.ndarray) else [f"device='{self.device}'"]
     if self.dtype not in (mode.dtype, int64, bool_) or (array.size == 0 and self.dtype != mode.dtype):
@@ -238,7 +238,7 @@ def __repr__(self) -> str:
 
 @attach
 def __format__(self, spec: str) -> str:
-    return format(self.array.item(), spec) if self.array.ndim == 0 else object.__format__(self, spec)
+    return format(self.current().array.item(), spec) if self.array.ndim == 0 else object.__format__(self, spec)
 
 
 # ------------------------------------------------------------------------------------------------ sizes and memory
@@ -269,6 +269,8 @@ def stride(self, dim=None):
 
 def _order(name, x, memory_format) -> tuple[int, ...] | None:
     """The dimensions from the outermost to the innermost in memory; None: as they stand."""
+    if not isinstance(memory_format, layouts.memory_format):
+        raise TypeError(f"{name}: memory_format must be one such as minidl.channels_last, got {memory_format!r}")
     order = memory_format.order
     if order is not None and len(order) != x.array.ndim:
         raise RuntimeError(f"{name}: {memory_format} needs {len(order)} dimensions, got {tuple(x.shape)}")
@@ -296,7 +298,11 @@ def contiguous(self, memory_format=contiguous_format) -> Tensor:
 @attach
 def clone(self, *, memory_format=preserve_format) -> Tensor:
     """A copy with its own memory, still part of the graph."""
-    return E.identity(self) if memory_format.order is None else contiguous(E.identity(self), memory_format)
+    return (
+        E.identity(self)
+        if _order("clone", self, memory_format) is None
+        else contiguous(E.identity(self), memory_format)
+    )
 
 
 @attach

@@ -24,7 +24,8 @@ mode = _Mode()
 tick = count(1).__next__  # numbers for nodes and in-place changes, in the order in which they happen
 last_change = 0  # the number of the last in-place change of any tensor
 _counting = threading.Lock()
-watching = 0  # how many threads are in anomaly mode, and hooks of all modules: one integer test while it is nought
+watching = 0  # how many threads are in anomaly mode, hooks of all modules, views: one integer test while it is nought
+views = False  # whether a tensor of which there was a view was ever changed in place as part of a graph
 
 
 class set_grad_enabled(contextlib.ContextDecorator):

@@ -5,11 +5,10 @@ A switch whose effect minidl always or never has keeps what it is set to; its te
 
 from __future__ import annotations
 
-from typing import Any
-
 import threadpoolctl
 
-from .backend import set_default_device
+from .backend import EXACT, set_default_device
+from .backends.switches import Switches
 from .creation import TypeOfTensor
 from .modes import set_default_dtype
 
@@ -20,13 +19,7 @@ __all__ = """
     set_num_interop_threads set_num_threads set_warn_always use_deterministic_algorithms
 """.split()
 
-_settings: dict[str, Any] = {
-    "interop": 1,
-    "deterministic": False,
-    "warn_only": False,
-    "precision": "highest",
-    "always": False,
-}
+_settings = Switches(interop=1, warn_only=False, precision="highest", always=False)
 
 
 def _whole(name: str, value) -> int:
@@ -47,27 +40,30 @@ def get_num_threads() -> int:
 
 def set_num_interop_threads(num: int) -> None:
     """Kept, without effect: one op runs at a time."""
-    _settings["interop"] = _whole("set_num_interop_threads", num)
+    _settings.interop = _whole("set_num_interop_threads", num)
 
 
 def get_num_interop_threads() -> int:
     """What `set_num_interop_threads` was given, at first 1."""
-    return _settings["interop"]
+    return _settings.interop
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Kept; every op gives the same result each time anyway, but for sums at repeated indices on a GPU."""
-    _settings["deterministic"], _settings["warn_only"] = bool(mode), bool(mode and warn_only)
+    """On a GPU add up at repeated indices in one order, which is slower; every other op is deterministic anyway.
+
+    So that nothing is ever refused, and warn_only is kept without effect.
+    """
+    EXACT["deterministic"], _settings.warn_only = bool(mode), bool(mode and warn_only)
 
 
 def are_deterministic_algorithms_enabled() -> bool:
     """What `use_deterministic_algorithms` was given, at first False."""
-    return _settings["deterministic"]
+    return EXACT["deterministic"]
 
 
 def is_deterministic_algorithms_warn_only_enabled() -> bool:
     """The `warn_only` that `use_deterministic_algorithms` was given."""
-    return _settings["warn_only"]
+    return _settings.warn_only
 
 
 def set_deterministic_debug_mode(debug_mode: int | str) -> None:
@@ -81,29 +77,29 @@ def set_deterministic_debug_mode(debug_mode: int | str) -> None:
 
 def get_deterministic_debug_mode() -> int:
     """0, 1 or 2, see `set_deterministic_debug_mode`."""
-    return 0 if not _settings["deterministic"] else 1 if _settings["warn_only"] else 2
+    return 0 if not EXACT["deterministic"] else 1 if _settings.warn_only else 2
 
 
 def set_float32_matmul_precision(precision: str) -> None:
     """Kept, without effect: float32 products are always at the full precision, 'highest'."""
     if precision not in ("highest", "high", "medium"):
         raise RuntimeError(f"set_float32_matmul_precision: expected highest, high or medium, got {precision!r}")
-    _settings["precision"] = precision
+    _settings.precision = precision
 
 
 def get_float32_matmul_precision() -> str:
     """What `set_float32_matmul_precision` was given, at first 'highest'."""
-    return _settings["precision"]
+    return _settings.precision
 
 
 def set_warn_always(b: bool) -> None:
     """Kept; Python's `warnings` filters decide how often a warning is shown."""
-    _settings["always"] = bool(b)
+    _settings.always = bool(b)
 
 
 def is_warn_always_enabled() -> bool:
     """What `set_warn_always` was given, at first False."""
-    return _settings["always"]
+    return _settings.always
 
 
 def set_flush_denormal(mode: bool) -> bool:

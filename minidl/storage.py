@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from . import creation
+from . import creation, methods
 from . import functions as F
 from .backend import backend_of, device
 from .backend.dtypes import bfloat16, cdouble, cfloat, chalf
-from .backend.layouts import sparse_coo, strided
+from .backend.layouts import contiguous_format, preserve_format, sparse_coo, strided
 from .methods import attach
 from .tensor import Size, Tensor, wrap
 
@@ -27,8 +27,9 @@ class UntypedStorage:
     """
 
     def __init__(self, array: Any, where: device) -> None:
-        while (base := getattr(array, "base", None)).__class__ is array.__class__:
-            array = base
+        base = array
+        while (base := getattr(base, "base", None)) is not None:
+            array = base if base.__class__ is array.__class__ else array
         self.array, self.device = array, where
 
     def nbytes(self) -> int:
@@ -142,7 +143,10 @@ def set_(self, source=None) -> Tensor:
 @attach
 def resize_(self, *sizes, memory_format=None) -> Tensor:
     """Another shape: of the first elements, and of uninitialised ones behind them if there are not enough."""
-    shape = creation._size(sizes)
+    shape, wanted = creation._size(sizes), contiguous_format if memory_format is None else memory_format
+    if wanted is preserve_format:
+        raise RuntimeError("resize_: memory_format must not be preserve_format: the new shape has no order yet")
+    order = methods._order("resize_", wrap(np.empty(shape, dtype=bool)), wanted)
     if self.requires_grad or self.edge is not None:
         raise RuntimeError("resize_: cannot resize a tensor that requires a gradient")
     flat, n = self.array.reshape(-1), math.prod(shape)
@@ -150,14 +154,18 @@ def resize_(self, *sizes, memory_format=None) -> Tensor:
         more = backend_of(flat).empty((n,), dtype=flat.dtype)
         more[: flat.size] = flat
         flat, self.version = more, [0]
-    self.array = flat[:n].reshape(shape)
+    if order is None:
+        self.array = flat[:n].reshape(shape)
+    else:
+        back = [order.index(d) for d in range(len(order))]
+        self.array = flat[:n].reshape([shape[d] for d in order]).transpose(back)
     return self
 
 
 @attach
 def resize_as_(self, the_template, memory_format=None) -> Tensor:
     """`resize_` to the shape of another tensor."""
-    return resize_(self, tuple(the_template.shape))
+    return resize_(self, tuple(the_template.shape), memory_format=memory_format)
 
 
 @attach

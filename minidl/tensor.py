@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import weakref
 from itertools import count
 from typing import Any
@@ -37,7 +38,8 @@ class Tensor:
     )
     _hooks: dict | None = None
     _accumulated: dict | None = None  # hooks to run after the gradient was accumulated
-    # a recorded view: (weak reference to the Tensor it is a view of, that one's _base, the ops that lead from there)
+    # a view: (weak reference to the Tensor it is a view of, that one's _base, the ops that lead from there, the number
+    # of the node that had computed that one)
     _base: tuple | None = None
 
     def __init__(self, *data, requires_grad: bool = False) -> None:
@@ -140,7 +142,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory, cut off from the graph; in-place changes through it are noticed by `backward`."""
         t = _new(Tensor)
-        t.array, t.version = self.array, self.version
+        t.array, t.version = self.current().array, self.version
         return t
 
     def write(self, array) -> None:
@@ -155,7 +157,8 @@ class Tensor:
         """In place, self = compute(): the rule for every in-place method.
 
         A leaf that requires a gradient may change only where nothing is recorded. A recorded result becomes this
-        tensor's new array and edge (an older alias keeps the old values); any other result overwrites the memory.
+        tensor's new array, laid out as the old one, and edge (a detached alias keeps the old values, a view looks anew
+        when it is read); any other result overwrites the memory.
         """
         if mode.grad and self._requires_grad and self.edge is None:
             raise RuntimeError(f"{name}: a leaf Tensor that requires a gradient was changed in place; use no_grad()")
@@ -180,45 +183,24 @@ class Tensor:
             y = y.to(self.dtype)
         self._base = living_base(self._base)
         if self._base is not None:
-            self._assign_through(name, y)
+            self.assign_through(name, y)
             return self
-        if not y._requires_grad:  # overwritten by a constant: no gradient flows back from here
-            self.array, self.version, self.edge, self._requires_grad, self._base = y.array, [0], None, False, None
-            return self
+        if not modes.views and sys.getrefcount(weakref.ref(self)) > 1:  # a view holds this reference, too
+            modes.views = True
+            modes.watch(1)  # from now on every op looks whether its inputs are such views
+        kept = y._requires_grad and self.grad_fn is not None and self.grad_fn.retained
+        edge, self._requires_grad = y.edge, y._requires_grad  # False: overwritten by a constant
         if fresh:
             self.write(y.array)
-            self.edge, self._requires_grad = y.edge, True
-            return self
-        kept = self.grad_fn is not None and self.grad_fn.retained
-        self.array, self.edge, self.version, self._requires_grad = y.array, y.edge, y.version, True
-        self._base = None
+        elif y._base is not None or y.array.strides != self.array.strides:  # others', or in another order in memory
+            self.array, self.version, values = backend_of(self.array).empty_like(self.array), [0], y.array
+            self.array[...] = values
+        else:
+            self.array, self.version = y.array, y.version
+        self.edge = edge
         if kept:
             self.retain_grad()
         return self
-
-    def _assign_through(self, name: str, y: Tensor) -> None:
-        """self = y in place, where self is a view: change the Tensor it is a view of, and look at it anew."""
-        base, _, steps = self._base[0](), *self._base[1:]
-        above = [base]  # the Tensors on the way from the base to this one
-        for op, static in steps[:-1]:
-            above.append(op.function(above[-1], **static))
-        for whole, (op, static) in zip(reversed(above), reversed(steps), strict=True):
-            if op is not None and op.name == "getitem":
-                y = backend_of(whole).setitem(whole, y, index=static["index"])
-            elif op is not None and op.name in ("reshape", "transpose", "swapaxes", "flip", "alias"):
-                y = op.body(whole.array, **static)[1][0](y)  # it only moves elements, so its vjp moves them back
-            else:
-                made = "split" if op is None else op.name
-                raise RuntimeError(
-                    f"{name}: this tensor is a view made by '{made}' of one that is still in use; "
-                    "change that one (x[index] = ...), or write y = y + ... instead"
-                )
-        base.assign(name, lambda: y)
-        seen = base
-        for op, static in steps:
-            seen = op.function(seen, **static)
-        self.array, self.edge, self.version = seen.array, seen.edge, seen.version
-        self._requires_grad, self._base = seen._requires_grad, seen._base if len(steps) == 1 else self._base
 
     def changed(self) -> None:
         """Note that the memory was changed in place, so that `backward` can tell if it needs the old values."""
@@ -365,7 +347,7 @@ def _rebuild(cls, array, where, requires_grad):
 def living_base(base: tuple | None) -> tuple | None:
     """A Tensor's `_base` without what is gone: the nearest Tensor that is still in use, and the way from there."""
     while base is not None and base[0]() is None:
-        base = base[1] and (*base[1][:2], base[1][2] + base[2])
+        base = base[1] and (*base[1][:2], base[1][2] + base[2], base[1][3])
     return base
 
 

@@ -24,7 +24,7 @@ LAYERS = (
     ("backend",),
     ("modes", "tensor", "guards", "engine"),
     ("ops", "autograd", "cuda", "formatting", "creation", "functions", "methods", "linalg", "rows", "serialization")
-    + ("foreach", "in_place", "special", "storage")
+    + ("foreach", "in_place", "special", "storage", "views")
     + (
         "accelerator",
         "amp",
@@ -52,7 +52,7 @@ NEIGHBOURS = {
     "engine": {"modes", "tensor", "guards"},
     "autograd": {"ops"},
     "functions": {"ops", "autograd", "formatting", "creation"},
-    "methods": {"ops", "autograd", "formatting", "creation", "functions", "rows"},
+    "methods": {"ops", "autograd", "formatting", "creation", "functions", "rows", "views"},
     "rows": {"formatting"},
     "linalg": {"functions", "ops"},
     "special": {"functions"},
@@ -61,7 +61,8 @@ NEIGHBOURS = {
     "foreach": {"functions", "methods"},
     "cuda": {"amp", "creation", "random"},
     "accelerator": {"cuda"},
-    "settings": {"creation"},
+    "settings": {"backends", "creation"},
+    "xpu": {"mps"},
     "train": {"report"},
     "export": {"train"},
     "cli": {"compat"},

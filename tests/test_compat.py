@@ -65,6 +65,24 @@ def test_a_module_that_is_missing_is_an_import_error_with_both_names(name):
     assert "ModuleNotFoundError" in done.stderr and name.split(".")[0] in done.stderr and "minidl has no" in done.stderr
 
 
+def test_unchanged_programs_find_pytorchs_rule_for_modules_in_a_list():
+    done = python(
+        """
+        import minidl
+        from minidl import compat, nn
+        net = nn.Module()
+        net.hidden, net.layer = [nn.Linear(2, 2)], nn.Linear(2, 1)
+        assert len(list(net.parameters())) == 4
+        compat.install()
+        assert [name for name, _ in net.named_parameters()] == ["layer.weight", "layer.bias"]
+        assert list(nn.Sequential(nn.Linear(1, 1)).state_dict()) == ["0.weight", "0.bias"]
+        compat.uninstall()
+        assert len(list(net.parameters())) == 4
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_real_one_is_not_replaced_behind_its_back(tmp_path):
     (tmp_path / "torch.py").write_text("real = True")
     done = python("import sys; sys.path.insert(0, '.'); import torch\n" + INSTALLED, cwd=tmp_path)

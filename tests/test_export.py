@@ -9,7 +9,7 @@ import minidl
 from minidl import nn
 from minidl.backend import BACKENDS
 from minidl.engine import OPS
-from minidl.export import TraceError, to_numpy
+from minidl.export import TraceError, to_numpy, to_onnx
 from minidl.export.numpy_ops import known
 from minidl.export.sizes import Dim, trace
 from minidl.export.trace import Traced
@@ -112,6 +112,95 @@ def test_the_model_is_as_before(fails):
         np.testing.assert_array_equal(value.numpy(), state[key])
 
 
+class Restless(nn.Module):
+    """A forward that changes all that it can, and is refused in the end if `fails`."""
+
+    def __init__(self, fails: bool) -> None:
+        super().__init__()
+        self.fails, self.linear, self.norm = fails, nn.Linear(3, 3), nn.BatchNorm1d(3)
+        self.embedding = nn.Embedding(4, 3, max_norm=0.1)
+        self.register_buffer("count", minidl.zeros(1))
+        self.register_buffer("replaced", minidl.zeros(1))
+        self.calls, self.drawn = 0, minidl.Generator().manual_seed(3)
+
+    def forward(self, x):
+        self.norm.train()
+        self.norm(minidl.ones(4, 3) * 2)
+        self.linear.train()
+        self.count += 1
+        self.replaced = self.replaced + 1
+        self.calls += 1
+        self.last = x
+        minidl.rand(2), minidl.rand(2, generator=self.drawn)
+        y = self.linear(x) + self.embedding(minidl.tensor([1]))
+        return y * y.sum().item() if self.fails else y
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("write", [to_numpy, to_onnx])
+def test_what_a_forward_changes_is_as_before(write, fails):
+    if write is to_onnx:
+        pytest.importorskip("onnx")
+    model = Restless(fails)
+    model.norm.eval()
+    attributes = {name: dict(vars(m)) for name, m in model.named_modules()}
+    state, arrays = ({k: f(v) for k, v in model.state_dict().items()} for f in (lambda v: v.numpy().copy(), id))
+    versions = {name: b.version[0] for name, b in model.named_buffers()}
+    draws = minidl.get_rng_state().tolist(), model.drawn.get_state()
+    if fails:
+        with pytest.raises(TraceError, match=r"the model \(Restless\): a value that depends"):
+            write(model, minidl.randn(2, 3, generator=minidl.Generator()))
+    else:
+        write(model, minidl.randn(2, 3, generator=minidl.Generator()))
+    assert (minidl.get_rng_state().tolist(), model.drawn.get_state()) == draws
+    assert {name: dict(vars(m)) for name, m in model.named_modules()} == attributes
+    assert {name: b.version[0] for name, b in model.named_buffers()} == versions
+    assert (model.calls, model.norm.training, model.linear.training, len(arrays)) == (0, False, True, len(state))
+    for key, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), state[key])
+
+
+def test_a_number_that_every_forward_changes_is_no_constant():
+    model = nn.Sequential(nn.Identity(), module(lambda self, x: [self.seen.add_(1), x * self.seen][1]))
+    model[1].register_buffer("seen", minidl.zeros(1))
+    with pytest.raises(TraceError, match=r"forward changes '1.seen'"):
+        to_numpy(model, minidl.randn(2, 3))
+    assert model[1].seen.tolist() == [0.0]
+
+
+def test_a_lazy_model_is_left_lazy():
+    model = nn.Sequential(nn.LazyLinear(3), nn.ReLU())
+    with pytest.raises(ValueError, match="call the module with a batch"):
+        to_numpy(model, minidl.randn(2, 5))
+    assert type(model[0]) is nn.LazyLinear and model[0].has_uninitialized_params()
+    assert model(minidl.randn(2, 5)).shape == (2, 3)
+
+
+SAID = {
+    "numpy": (REFUSED["numpy"], "read on the host"),
+    "gradient": (
+        lambda self, x: minidl.autograd.grad((x * x).sum(), x)[0],
+        r"grad.* \(while the model was recorded, which is without gradients",
+    ),
+    "part into part": (
+        lambda self, x: [y := x * 2, y.__setitem__((slice(None), slice(2, 4)), y[:, :2]), y][2],
+        r"x\[j\].clone\(\)",
+    ),
+    "unique": (lambda self, x: minidl.unique(x), "unique: how much it gives depends on the values"),
+    "bincount": (lambda self, x: minidl.bincount((x > 0).long().view(-1)), "read on the host"),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_refusal_names_the_module_and_what_it_is(name):
+    function, text = SAID[name]
+    x = minidl.randn(4, 4, 6, requires_grad=name == "gradient")
+    with pytest.raises(TraceError, match=rf"^'1.inner' \(Made\): .*{text}"):
+        inner = nn.Sequential()
+        inner.add_module("inner", module(function))
+        to_numpy(nn.Sequential(nn.Identity(), inner), x)
+
+
 # ----------------------------------------------------------------------------------------------- values and sizes
 AGREEING = {
     "written into": lambda self, x: [y := x * 2, y.__setitem__((slice(None), 0), 1.0), y][2],
@@ -127,8 +216,62 @@ AGREEING = {
     "chosen": lambda self, x: minidl.where(x > 0, x, -1.0),
     "sorted by index": lambda self, x: x[:, [0, 2, 2]] + x[:, -1:],
     "backwards": lambda self, x: x.flip(1)[..., 2],
+    "part copied into part": lambda self, x: [y := x * 2, y.__setitem__((..., slice(3)), y[..., 3:].clone()), y][2],
+    "the largest": lambda self, x: minidl.cat([x.topk(3, 1)[0], x.topk(2, 1, largest=False)[1].to(x.dtype)], 1),
+    "sorted": lambda self, x: minidl.cat([x.sort(-1)[0], x.sort(1, descending=True)[0]]),
+    "sorted with equals": lambda self, x: (x > 0).float().argsort(1, descending=True) + (x > 0).argsort(1),
+    "small integers sorted": lambda self, x: (x * 4).to(minidl.int8).argsort(2),
+    "in the middle": lambda self, x: x.median(1)[0] + x.kthvalue(2, 1)[0] + x.quantile(0.3, 1),
+    "most frequent": lambda self, x: (x * 2).round().mode(2)[0],
+    "gamma": lambda self, x: (3 * x).lgamma() + (x + 0.1).digamma() + minidl.polygamma(1, x * 2),
+    "inverse of erf": lambda self, x: x.tanh().erfinv(),
+    "determinant": lambda self, x: (x @ x.mT + minidl.eye(4)).det() + (x @ x.mT + minidl.eye(4)).logdet(),
+    "in which interval": lambda self, x: minidl.bucketize(x, minidl.tensor([-1.0, 0.0, 0.5]), right=True),
+    "added where the input says": lambda self, x: minidl.zeros(x.shape[0], 4, 6).scatter_add(1, (x > 0).long(), x),
+    "put where the input says": lambda self, x: minidl.zeros(x.shape[0], 4, 6).scatter(1, x.argsort(1), x),
+    "slices added": lambda self, x: x.index_add(1, (x[0, :, 0] > 0).long(), x),
+    "on a diagonal": lambda self, x: x.diag_embed(),
     "statistics": lambda self, x: x.var(1) + x.std(2, keepdim=True).amax(1) + x.norm(dim=1),
 }
+
+
+NUMPY_ONLY = {
+    "inverse": lambda self, x: (x @ x.mT + minidl.eye(4)).inverse(),
+    "solved": lambda self, x: minidl.linalg.solve(x @ x.mT + minidl.eye(4), x),
+    "pseudoinverse": lambda self, x: minidl.linalg.pinv(x),
+    "cholesky": lambda self, x: minidl.linalg.cholesky(x @ x.mT + minidl.eye(4)),
+    "eigenvalues": lambda self, x: minidl.linalg.eigh(x @ x.mT)[0],
+    "singular values": lambda self, x: minidl.linalg.svd(x, full_matrices=False)[1],
+    "orthogonal": lambda self, x: minidl.linalg.qr(x.mT)[1].abs(),
+    "largest so far": lambda self, x: x.cummax(1)[0],
+    "tetragamma": lambda self, x: minidl.polygamma(2, x.abs() + 0.1),
+}
+
+
+@pytest.mark.parametrize("name", NUMPY_ONLY)
+def test_numpy_has_linear_algebra(name):
+    agrees(module(NUMPY_ONLY[name]))
+
+
+@pytest.mark.parametrize("name", NUMPY_ONLY)
+def test_onnx_has_none_and_says_where(name):
+    pytest.importorskip("onnx")
+    with pytest.raises(TraceError, match=r"^'0' \(Made\): .*ONNX"):
+        to_onnx(nn.Sequential(module(NUMPY_ONLY[name])), minidl.randn(2, 4, 6))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("lgamma", [-2.5, -1.0, 0.0, 0.25, 0.5, 1.0, 2.0, 3.5, 40.0, 1e5]),
+        ("digamma", [-2.5, -1.25, 0.25, 0.5, 1.0, 1.46163, 3.5, 40.0, 1e5]),
+        ("erfinv", [-1.0, -0.99, -0.5, 0.0, 1e-6, 0.5, 0.9, 0.9999, 1.0]),
+    ],
+)
+def test_functions_that_numpy_lacks(name, values):
+    x = minidl.tensor(values)
+    made = forward(to_numpy(module(lambda self, x: getattr(x, name)()), x))
+    np.testing.assert_allclose(made(x.numpy()), getattr(x, name)().numpy(), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", AGREEING)

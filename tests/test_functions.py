@@ -474,6 +474,7 @@ REFUSED = {
     "gather dims": (RuntimeError, "gather: index has 1 dimensions", lambda x, i: x.gather(0, i([0]))),
     "gather larger": (RuntimeError, "gather: index .3, 1. must not be", lambda x, i: x.gather(1, i([[0]] * 3))),
     "gather dim": (IndexError, "gather: dimension 2", lambda x, i: x.gather(2, i([[0]]))),
+    "gather sparse": (NotImplementedError, "sparse_grad=True", lambda x, i: x.gather(1, i([[0]]), sparse_grad=True)),
     "gather list": (TypeError, "gather: index must be a Tensor", lambda x, i: x.gather(0, [[0]])),
     "scatter index": (IndexError, "scatter: index 2", lambda x, i: x.scatter(0, i([[2]]), 1.0)),
     "scatter dtype": (RuntimeError, "scatter: src must have", lambda x, i: x.scatter(0, i([[0]]), x.float())),

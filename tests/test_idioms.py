@@ -128,6 +128,12 @@ def test_full_like_by_name():
     assert y.tolist() == [3.0, 3.0] and y.dtype == minidl.float64
 
 
+def test_random_numbers_of_no_dimension_are_tensors_like_others():
+    p = minidl.tensor(0.5)
+    for x in (minidl.bernoulli(p), minidl.poisson(p), minidl.zeros(()).bernoulli_(0.5), minidl.bucketize(p, p[None])):
+        assert isinstance(x.array, np.ndarray) and (p * x).shape == ()
+
+
 # --------------------------------------------------------------------------------------------------------- optimizers
 class Around(Optimizer):
     """An optimizer around another, that does not call its base class's `__init__`."""

@@ -15,6 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# What does not agree, and why; a program that begins to agree has to leave this table.
+BFLOAT16 = "computes in bfloat16, which NumPy does not have"
+RANDOM = "draws random numbers, which are others here"
+SINGLE = "keeps float32 numbers beside float64 parameters and divides by small differences of them"
+SINGULAR = "turns by the eigenvectors of matrices that are singular at first, which are not determined"
+KNOWN = {
+    **dict.fromkeys("AdaFactor AdaGO AdaMuon DASH Muon MuonClip NorMuon SCION SCIONLight".split(), BFLOAT16),
+    **dict.fromkeys("AdaHessian Adahessian Alice Gravity Kron Magma SophiaH".split(), RANDOM),
+    **dict.fromkeys("ASGD AdamMini DAdaptAdan".split(), SINGLE),
+    **dict.fromkeys("Conda SOAP SPlus".split(), SINGULAR),
+}
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = "pytorch_optimizer torch_optimizer lion_pytorch vit_pytorch x_transformers einops".split()
 missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
@@ -35,7 +46,13 @@ def found(tmp_path_factory):
         return {name: results[name] for name in results.files}
 
 
-@pytest.mark.parametrize("name", sorted(EXPECTED))
+def cases():
+    for name in sorted(EXPECTED):
+        why = KNOWN.get(name.partition(".")[2])
+        yield pytest.param(name, marks=[pytest.mark.xfail(reason=why)] if why else [])
+
+
+@pytest.mark.parametrize("name", list(cases()))
 def test_it_gives_what_it_gives_under_pytorch(name, found):
     result, expected = found[name], EXPECTED[name]
     assert result.dtype.kind == "f", str(result)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import pickle
 import struct
 import tracemalloc
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import minidl
 from minidl import nn
 from minidl import serialization as S
 from minidl.serialization import safetensors as files
+from minidl.serialization.pickles import Pickle
 
 FILES = Path(__file__).resolve().parent / "reference" / "files"
 REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
@@ -283,6 +286,62 @@ def test_what_is_copied_from_the_memo_many_times_is_refused():
     refused(archive(encode + b"h\x01h\x03h\x02\x86R" * 10_000), "copies more than it holds")
 
 
+P = 2**61 - 1  # whole numbers have their remainder by it as their hash
+COLLIDING = b"".join(number(k * P) for k in range(1, 1000))
+KEYS_OF_ONE_HASH = {
+    "a dict": b"}(" + b"".join(number(k * P) + b"N" for k in range(1, 1000)) + b"u",
+    "a dict, one by one": b"}" + b"".join(number(k * P) + b"Ns" for k in range(1, 1000)),
+    "a set": b"\x8f(" + COLLIDING + b"\x90",
+    "a frozenset": b"(" + COLLIDING + b"\x91",
+    "a set of a list": b"c__builtin__\nset\n](" + COLLIDING + b"e\x85R",
+    "an ordered dict": b"ccollections\nOrderedDict\n]("
+    + b"".join(number(k * P) + b"N\x86" for k in range(1, 1000)) + b"e\x85R",
+    "tuples": b"}(" + b"".join(number(k * P) + b"\x85N" for k in range(1, 1000)) + b"u",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEYS_OF_ONE_HASH)
+def test_keys_of_one_hash_are_refused(name):
+    refused(archive(KEYS_OF_ONE_HASH[name]), "many keys of one hash")
+
+
+@pytest.mark.parametrize("code", [b"\x8f", b"}", b"]", b"h\x00)R", b"(\x91"])
+def test_containers_of_a_byte_each_are_refused(code):
+    start = b"ccollections\nOrderedDict\nq\x00"
+    refused(archive(start + code * (200_000 // len(code))), "more containers than", 40_000_000)
+
+
+def test_containers_with_something_in_them_are_many():
+    values = [[[k] for k in range(50_000)], [{} for _ in range(20_000)], [set() for _ in range(5_000)]]
+    values.append([OrderedDict() for _ in range(5_000)])
+    for value in (*values, values):
+        for protocol in (2, 4):
+            assert Pickle(pickle.dumps(value, protocol)).run() == value
+    assert Pickle(pickle.dumps({k: (k, -k) for k in range(50_000)}, 2)).run()[49_999] == (49_999, -49_999)
+
+
+def test_an_unfinished_value_is_remembered_once():
+    body = b"cargparse\nNamespace\n)\x81" + b"\x94" * 100_000
+    refused(archive(body), "again and again", 20_000_000)
+
+
+BAD_NOTES = [5, None, [], {1: {}}, {"": 1}, {"": {"version": "2"}}]
+
+
+@pytest.mark.parametrize("notes", BAD_NOTES, ids=str)
+def test_metadata_of_a_state_dict_that_it_cannot_be_are_refused(tmp_path, notes):
+    state = OrderedDict(a=1)
+    state._metadata = notes
+    for protocol in (2, 4):
+        raw = pickle.dumps(state, protocol)
+        with pytest.raises(ValueError, match="_metadata of an OrderedDict should be"):
+            Pickle(raw).run()
+    if notes is not None:
+        S.save(state, tmp_path / "x")
+        with pytest.raises(ValueError, match="its structure does not fit"):
+            S.load(tmp_path / "x")
+
+
 def test_what_refers_to_itself_often_takes_little_memory():
     """Thirty lists of the one before, twice: a billion leaves, but thirty lists."""
     body = b"]q\x00" + b"".join(b"](h\x00h\x00eq\x00" for _ in range(30)) + b"\x86" * 30
@@ -452,6 +511,27 @@ def test_safetensors_that_are_off_are_refused(tmp_path, name):
                 function(path)
 
 
+@pytest.mark.parametrize("longest", [2**60, 10**9])
+def test_a_header_is_not_copied_before_its_length_is_checked(tmp_path, longest):
+    path = tmp_path / "x.safetensors"
+    with open(path, "wb") as stream:
+        stream.write(longest.to_bytes(8, "little") + b"{")
+        stream.truncate(10**9 + 8)  # a hole: it takes no room on the disk
+    readers = {
+        "x.safetensors is damaged": (lambda p: files.safe_open(p, "pt"), lambda p: S.load(p, mmap=True)),
+        "read_metadata: .* is damaged": (S.read_metadata,),
+    }
+    for match, functions in readers.items():
+        for function in functions:
+            tracemalloc.start()
+            try:
+                with pytest.raises(ValueError, match=match):
+                    function(path)
+                assert tracemalloc.get_traced_memory()[1] < 2_000_000
+            finally:
+                tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     "structure",
     [
@@ -459,10 +539,13 @@ def test_safetensors_that_are_off_are_refused(tmp_path, name):
         {"$ordered": []}, {"$ordered": [1]}, {"$default": ["eval", {}]}, {"$default": ["__import__", {}]},
         {"$size": "a"}, {"$bytes": "?"}, {"$bytes": 1}, {"$dtype": "object"}, {"$device": "tpu"}, {"$path": 1},
         {"$counter": 1}, {"$namespace": 1}, {"$simple": [1]}, {"$dict": [[[], 1]]}, {"$dict": 1}, {"$array": "y"},
-        {"$tuple": 1},
+        {"$tuple": 1}, {"$default": []}, {"$default": ["list"]}, {"$size": [math.inf]}, {"$size": [math.nan]},
+        {"$ordered": [{}, 5]}, {"$ordered": [{}, {"": 5}]}, {"$range": [1]}, {"$range": [1, 2, 0]},
+        {"$range": [math.inf, 1, 1]}, {"$slice": [1, 2]}, {"$complex": [1]}, {"$complex": ["a", 1]}, {"$bytearray": 1},
+        {"$set": [k * P for k in range(100)]}, {"$dict": [[k * P, 1] for k in range(100)]},
         {"$tensor": ["a", "n", "parameter"]}, {"$frozenset": 1},
     ],
-    ids=str,
+    ids=lambda structure: str(structure)[:40],
 )  # fmt: skip
 def test_a_structure_that_does_not_fit_is_refused(tmp_path, structure):
     S.save({"x": minidl.ones(1), "n": minidl.tensor([1])}, tmp_path / "x")

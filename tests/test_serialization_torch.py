@@ -306,3 +306,64 @@ def test_load_model_is_strict_and_changes_nothing_where_it_refuses(tmp_path):
     assert all(minidl.equal(t, before[key]) for key, t in net.state_dict().items())
     assert files.load_model(net, tmp_path / "x.safetensors", strict=False) == ({"3.bias"}, ["5.bias"])
     assert minidl.equal(net[3].bias, before["3.bias"]) and not minidl.equal(net[3].weight, before["3.weight"])
+
+
+def test_overlapping_tensors_are_refused_as_by_safetensors(tmp_path):
+    x = minidl.arange(8.0)
+    for tensors in (
+        {"a": x, "b": x[2:4]},
+        {"a": x[:5], "b": x[4:]},
+        {"a": x.view(2, 4), "b": x},
+        {"a": x, "b": x[::2]},
+    ):
+        with pytest.raises(RuntimeError, match=r"share memory: \[\['a', 'b'\]\]"):
+            files.save_file(tensors, tmp_path / "x")
+    with pytest.raises(RuntimeError, match=r"\[\['a', 'b', 'c'\]\]"):
+        files.save({"a": x, "b": x[1:2], "c": x[5:6]})
+    files.save_file({"a": x[:4], "b": x[4:], "c": minidl.zeros(0), "d": minidl.zeros(0)}, tmp_path / "x")
+    assert files.load_file(tmp_path / "x")["b"].tolist() == [4.0, 5.0, 6.0, 7.0]
+
+
+def test_a_model_with_a_parameter_within_another(tmp_path):
+    class Shared(nn.Module):
+        def __init__(self, whole=True) -> None:
+            super().__init__()
+            memory = minidl.rand(6)
+            self.head = nn.Parameter(memory[:4])
+            self.tail = nn.Parameter(memory[3:])
+            self.tied = nn.Parameter(memory)
+            self.again = self.tied
+            if not whole:
+                del self.tied, self.again
+
+    net, other = Shared(), Shared()
+    files.save_model(net, tmp_path / "x")
+    assert files.load_file(tmp_path / "x").keys() == {"again"}
+    assert files.safe_open(tmp_path / "x", "pt").metadata() == {"head": "again", "tail": "again", "tied": "again"}
+    assert files.load_model(other, tmp_path / "x") == (set(), [])
+    for name, value in net.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[name].array, value.array)
+    with pytest.raises(RuntimeError, match="none has all: .*'head', 'tail'"):
+        files.save_model(Shared(whole=False), tmp_path / "x")
+    sparse = Shared(whole=False)
+    memory = minidl.rand(9)
+    sparse.head, sparse.tail = nn.Parameter(memory[::8]), nn.Parameter(memory[2:4])
+    with pytest.raises(RuntimeError, match="none has all"):  # the first and the last, with nothing between them
+        files.save_model(sparse, tmp_path / "x")
+
+
+def test_slices_of_a_file(tmp_path):
+    array = np.arange(24.0).reshape(4, 3, 2)
+    files.save_file({"a": minidl.tensor(array)}, tmp_path / "x")
+    for framework in ("pt", "np"):
+        with files.safe_open(tmp_path / "x", framework) as f:
+            part = f.get_slice("a")
+            assert (part.get_shape(), part.get_dtype()) == ([4, 3, 2], "F64")
+            for index in (0, slice(1, 3), (slice(None), 1), (..., slice(None, None, -1)), (slice(0), 2)):
+                got = part[index]
+                assert type(got) is (minidl.Tensor if framework == "pt" else np.ndarray)
+                np.testing.assert_array_equal(np.asarray(got), array[index])
+            with pytest.raises(TypeError, match="numbers, slices"):
+                part[[0, 1]]
+            with pytest.raises(KeyError, match="there is no 'b'"):
+                f.get_slice("b")

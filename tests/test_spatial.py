@@ -248,3 +248,25 @@ def test_the_largest_value_may_be_nan(where, options):
         assert where.host(x.grad).flat[at] == bad.sum()
     x = where.tensor(np.array([[[np.nan, 1.0, np.nan]]]))
     assert F.max_pool1d(x, 3, return_indices=True)[1].item() == 0
+
+
+def test_a_window_of_minus_infinity_has_its_place_in_the_image():
+    x = minidl.full((1, 1, 2, 2), -minidl.inf, requires_grad=True)
+    y, places = nn.functional.max_pool2d(x, 3, stride=1, padding=1, return_indices=True)
+    assert places.flatten().tolist() == [0, 0, 0, 0] and (y == -minidl.inf).all()
+    y.sum().backward()
+    assert x.grad.flatten().tolist() == [4, 0, 0, 0]
+
+
+def test_the_grid_of_nearest_has_a_gradient_of_zeros(where):
+    """Also where it holds nan, and where the grid alone requires a gradient."""
+    x, grid = where.leaf(np.arange(4.0).reshape(1, 1, 2, 2)), where.leaf([[[[0.9, -0.9], [np.nan, 0.5]]]])
+    y = F.grid_sample(x, grid, "nearest", "border", align_corners=False)
+    assert y[0, 0, 0, 0].item() == 1.0 and not y.isnan().any()
+    for leaves in ((x, grid), (grid,)):
+        y = F.grid_sample(
+            *[t if any(t is u for u in leaves) else t.detach() for t in (x, grid)], "nearest", "border", False
+        )
+        found = minidl.autograd.grad(y.sum(), leaves)
+        assert found[-1].tolist() == grid.detach().mul(0).nan_to_num().tolist()
+    assert F.grid_sample(x.detach(), grid.detach(), "nearest").requires_grad is False

@@ -253,6 +253,71 @@ def test_matrices_that_have_no_inverse_or_factor():
             unsupported()
 
 
+def test_matrices_without_an_inverse_or_factor_are_counted(where):
+    """The numbers are PyTorch's; where it leaves infinities or part of a factor there is nan."""
+    a = where.tensor([[[1.0, 2.0], [2.0, 4.0]], [[2.0, 0.0], [0.0, 1.0]]])
+    b = where.tensor([[1.0, 1.0], [1.0, 1.0]])
+    for name, arguments, first in (
+        ("inv_ex", (a,), [[0.5, 0.0], [0.0, 1.0]]),
+        ("cholesky_ex", (a,), [[2**0.5, 0.0], [0.0, 1.0]]),
+        ("solve_ex", (a, b), [0.5, 1.0]),
+        ("solve_ex", (a, b.unsqueeze(-1)), [[0.5], [1.0]]),
+    ):
+        function = getattr(minidl.linalg, name)
+        result, info = function(*arguments)
+        assert info.tolist() == [2, 0] and info.dtype == minidl.int32
+        assert result[0].isnan().all() and result.shape == arguments[-1].shape
+        np.testing.assert_allclose(where.host(result[1]), first)
+        with pytest.raises(minidl.linalg.LinAlgError, match=f"^{name[:-3]}: (?!{name[:-3]})|^inverse: (?!inv)"):
+            function(*arguments, check_errors=True)
+    indefinite = where.tensor([[1.0, 2.0], [2.0, 1.0]])
+    assert minidl.linalg.cholesky_ex(indefinite, upper=True).info.item() == 2
+    assert minidl.linalg.cholesky_ex(-indefinite).info.item() == 1
+    assert minidl.linalg.inv_ex(where.tensor(np.zeros((3, 3)))).info.item() == 1
+    right = minidl.linalg.solve_ex(a[1], b * 3, left=False)
+    assert right.result.tolist() == [[1.5, 3.0], [1.5, 3.0]] and right.info.item() == 0
+    assert minidl.linalg.solve_ex(a[1], b[0]).result.tolist() == [0.5, 1.0]
+
+
+def test_the_rank_of_a_symmetric_matrix_reads_half_of_it(where):
+    a = where.tensor([[1.0, 9.0], [2.0, 4.0]])  # [[1, 2], [2, 4]]
+    assert minidl.linalg.matrix_rank(a, hermitian=True).item() == 1 and minidl.linalg.matrix_rank(a).item() == 2
+    assert minidl.linalg.matrix_rank(where.tensor([[0.0, 1.0], [1.0, 0.0]]), hermitian=True).item() == 2
+
+
+def test_options_that_are_checked():
+    x = minidl.ones(2, 3)
+    with pytest.raises(ValueError, match="cdist: compute_mode must be one of .*'bogus'"):
+        minidl.cdist(x, x, compute_mode="bogus")
+    assert minidl.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").shape == (2, 2)
+    for call in (x.contiguous, x.is_contiguous, x.clone, lambda memory_format: x.clone().resize_(1, memory_format=5)):
+        with pytest.raises(TypeError, match="memory_format must be one such as minidl.channels_last, got 5"):
+            call(memory_format=5)
+    y = minidl.zeros(0).resize_(2, 3, 4, 5, memory_format=minidl.channels_last)
+    assert y.shape == (2, 3, 4, 5) and y.stride() == (60, 1, 15, 3)
+    assert minidl.zeros(0).resize_as_(y, memory_format=minidl.channels_last).stride() == (60, 1, 15, 3)
+    with pytest.raises(RuntimeError, match="resize_: minidl.channels_last needs 4 dimensions"):
+        minidl.zeros(0).resize_(2, 3, memory_format=minidl.channels_last)
+    with pytest.raises(RuntimeError, match="resize_: memory_format must not be preserve_format"):
+        minidl.zeros(0).resize_(2, memory_format=minidl.preserve_format)
+
+
+def test_the_group_of_one_checks_its_arguments():
+    d = minidl.distributed
+    d.init_process_group("gloo", rank=0, world_size=1)
+    try:
+        x, y = minidl.arange(3.0), minidl.zeros(3)
+        d.all_to_all_single(y, x, [3], [3])
+        assert y.tolist() == [0.0, 1.0, 2.0]
+        with pytest.raises(ValueError, match=r"all_to_all_single: input_split_sizes must be \[3\], got \[1, 2\]"):
+            d.all_to_all_single(y, x, [3], [1, 2])
+        with pytest.raises(TypeError, match="unexpected keyword"):
+            d.new_group([0], rank=[0])
+        assert d.new_group([0], group_desc="mine", use_local_synchronization=True).size() == 1
+    finally:
+        d.destroy_process_group()
+
+
 def test_least_squares():
     a, b = minidl.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), minidl.tensor([1.0, 3.0, 5.5])
     found = minidl.linalg.lstsq(a, b.unsqueeze(1))
@@ -333,6 +398,34 @@ def test_switches_keep_what_they_are_set_to():
     with minidl.backends.cuda.sdp_kernel(enable_flash=False):
         assert not minidl.backends.cuda.flash_sdp_enabled() and minidl.backends.cuda.math_sdp_enabled()
     assert minidl.backends.cuda.flash_sdp_enabled() and not minidl.backends.cuda.matmul.allow_tf32
+    with minidl.backends.mkldnn.flags(enabled=False):
+        assert not minidl.backends.mkldnn.enabled
+    assert minidl.backends.mkldnn.enabled
+    kernels = nn.attention.SDPBackend
+    with nn.attention.sdpa_kernel([kernels.MATH, kernels.EFFICIENT_ATTENTION]):
+        cuda = minidl.backends.cuda
+        assert cuda.math_sdp_enabled() and cuda.mem_efficient_sdp_enabled()
+        assert not cuda.flash_sdp_enabled() and not cuda.cudnn_sdp_enabled()
+    assert cuda.flash_sdp_enabled() and cuda.cudnn_sdp_enabled()
+    cuda.enable_cudnn_sdp(False)
+    assert not cuda.cudnn_sdp_enabled()
+    cuda.enable_cudnn_sdp(True)
+    with pytest.raises(AttributeError, match="no switch 'allow_tf23'; there are allow_tf32"):
+        cuda.matmul.allow_tf23 = True
+
+
+def test_sums_at_repeated_indices_in_one_order(where):
+    """On a GPU atomics add in any order; asked to be deterministic, minidl adds in the order of the indices."""
+    x, at = where.leaf(np.arange(5.0)), where.tensor(np.array([4, 0, 4, 4, 0]))
+    g, y = where.tensor([1.0, 2.0, 3.0, 4.0, 5.0]), where.tensor(np.zeros((2, 3)))
+    minidl.use_deterministic_algorithms(True)
+    try:
+        (x[at] * g).sum().backward()
+        rows = y.scatter_add(1, where.tensor(np.array([[2, 2], [0, 1]])), where.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    finally:
+        minidl.use_deterministic_algorithms(False)
+    assert x.grad.tolist() == [7.0, 0.0, 0.0, 0.0, 8.0]
+    assert rows.tolist() == [[0.0, 0.0, 3.0], [3.0, 4.0, 0.0]]
 
 
 def test_threads():
@@ -362,6 +455,18 @@ def test_compile_and_jit_leave_programs_as_they_are():
         jit.freeze(layer.train())
     with pytest.raises(TypeError, match="compile"):
         minidl.compile(3)
+    with pytest.raises(RuntimeError, match="compile: backend must be a function or one of inductor, .*'nope'"):
+        minidl.compile(double, backend="nope")
+    with pytest.raises(RuntimeError, match="compile: mode must be one of default, .*'zzz'"):
+        minidl.compile(mode="zzz")
+    with pytest.raises(RuntimeError, match="either mode or options"):
+        minidl.compile(double, mode="default", options={})
+    assert minidl.compile(double, backend=lambda graph, inputs: graph) is double
+    for wrong in (lambda: jit.script(5), lambda: jit.trace(5, 1), lambda: jit.trace(double, 1, chek_trace=False)):
+        with pytest.raises(TypeError, match="script: expected|trace: expected|unexpected keyword argument"):
+            wrong()
+    with pytest.raises(TypeError, match="ignore: .*'drop_no_export'"):
+        jit.ignore(drop_no_export=True)
 
 
 @pytest.mark.parametrize(
@@ -476,6 +581,24 @@ def test_a_scaler_and_clipping(where):
         scaler.unscale_(optimizer)
     with pytest.raises(RuntimeError, match="Closure"):
         scaler.step(optimizer, closure=lambda: 0)
+
+
+def test_a_scaler_and_half_precision(where):
+    """As in PyTorch: the scale is float32, and gradients in float16 are not unscaled."""
+    loss = where.leaf(1.0, np.float16)
+    scaler = minidl.amp.GradScaler(where.name)
+    scaled = scaler.scale(loss)
+    assert scaled.dtype == minidl.float32 and scaled.item() == 65536.0
+    small = scaler.scale(where.leaf([2.0**-9], np.float16))  # as any float16 times a 0-d float32
+    assert small.dtype == minidl.float16 and small.tolist() == [128.0]
+    assert scaler.scale(where.leaf([1.0], np.float64)).dtype == minidl.float64
+    w = nn.Parameter(where.tensor([1.0], np.float16))
+    optimizer, scaler = optim.SGD([w], lr=1.0), minidl.amp.GradScaler(where.name, init_scale=4.0)
+    scaler.scale((w * w).sum()).backward()
+    for unscale in (scaler.unscale_, scaler.step):
+        with pytest.raises(ValueError, match="Attempting to unscale FP16 gradients"):
+            unscale(optimizer)
+    assert w.grad.item() == 8.0 and w.item() == 1.0
 
 
 def test_a_scaler_that_is_off_passes_through(no_gpu):

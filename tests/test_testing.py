@@ -55,8 +55,11 @@ def test_gradcheck_refuses_what_it_cannot_judge(where):
     x = where.leaf([1.0, 2.0])
     with pytest.raises(ValueError, match="none of the inputs requires a gradient"):
         gradcheck(lambda x: x, x.detach())
-    with pytest.raises(ValueError, match="input 0 is minidl.float32; differences need float64"):
-        gradcheck(lambda x: x * 2, x.detach().float().requires_grad_())
+    single = x.detach().float().requires_grad_()
+    with pytest.warns(UserWarning, match="input 0 is minidl.float32; differences need float64"):
+        assert gradcheck(lambda x: x * x, single, eps=1e-2, atol=1e-1)
+    with pytest.warns(UserWarning, match="float64"):
+        assert gradgradcheck(lambda x: x * x, single, eps=1e-2, atol=1e-1, raise_exception=False) in (True, False)
     with pytest.raises(ValueError, match="expanded"):
         gradcheck(lambda x: x * 2, wrap(x.detach().expand(3, 2).array, requires_grad=True))
     with pytest.raises(GradcheckError, match="no floating-point output depends"):

@@ -44,6 +44,7 @@ from minidl.data.transforms import (
     ToTensor,
     vectorised,
 )
+from minidl.tensor import wrap
 
 N = 23
 JITTER = ColorJitter(0.5, 0.5, 0.5, 0.2)
@@ -99,7 +100,7 @@ def pixels(form="bytes colour", n=N, height=9, width=7):
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     if "floats" in form or "doubles" in form:
         x = (x / 255).astype(np.float64 if "doubles" in form else np.float32)
-    return minidl.Tensor(x) if form.startswith("tensor") else x
+    return wrap(x) if form.startswith("tensor") else x
 
 
 def bare(x):
@@ -107,7 +108,7 @@ def bare(x):
 
 
 def copied(x):
-    return minidl.Tensor(x.array.copy()) if isinstance(x, minidl.Tensor) else x.copy()
+    return wrap(x.array.copy()) if isinstance(x, minidl.Tensor) else x.copy()
 
 
 def scope(n=N, start=0, key=5):
@@ -349,7 +350,7 @@ def test_flips():
     assert same(RandomHorizontalFlip(0)(x[0]), x[0])
     t = ToTensor()(x[0])
     assert same(RandomHorizontalFlip(1)(t), t.array[:, :, ::-1]) and same(RandomVerticalFlip(1)(t), t.array[:, ::-1])
-    plane = minidl.Tensor(t.array[0].copy())
+    plane = wrap(t.array[0].copy())
     assert same(RandomHorizontalFlip(1)(plane), plane.array[:, ::-1])
     many = np.zeros((4000, 1, 2), np.uint8)
     many[:, 0, 1] = 1
@@ -407,7 +408,7 @@ def test_resize_sizes_and_plain_interpolation():
     row = np.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]])
     assert Resize((1, 2), antialias=False)(row).tolist() == [[1.5, 5.5]]  # at 1.5 and 5.5, from two neighbours each
     assert Resize((1, 16))(row)[0, :4].tolist() == [0.0, 0.25, 0.75, 1.25]
-    steps = minidl.Tensor(row)
+    steps = wrap(row)
     assert Resize((1, 3), "nearest")(steps).tolist() == [[0.0, 2.0, 5.0]]  # floor(i * 8 / 3)
     assert (
         Resize((1, 3), "nearest-exact")(steps).tolist() == [[1.0, 4.0, 6.0]] == Resize((1, 3), "nearest")(row).tolist()
@@ -589,7 +590,7 @@ def test_mixup_in_a_loader(workers):
 # ------------------------------------------------------------------------------------------------------------- other
 def test_convert_image_dtype():
     x = np.arange(256, dtype=np.uint8)
-    f = ConvertImageDtype("float32")(minidl.Tensor(x))
+    f = ConvertImageDtype("float32")(wrap(x))
     assert same(f, x.astype(np.float32) / np.float32(255))
     assert same(ConvertImageDtype(minidl.uint8)(f), x)
     assert ConvertImageDtype("float64")(f).dtype == minidl.float64 and ConvertImageDtype("float32")(f) is f

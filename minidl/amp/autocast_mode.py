@@ -10,10 +10,6 @@ from ..backend import get_backend
 from ..backend.dtypes import bfloat16, float16
 
 __all__ = ["autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]
-STATES = """
-    clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype is_autocast_cache_enabled
-    is_autocast_cpu_enabled is_autocast_enabled
-""".split()  # which PyTorch has at its top
 _FAST = {"cpu": bfloat16, "cuda": float16, "mps": bfloat16, "xpu": float16}
 
 

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..backend import backend_of, get_backend
 from ..modes import mode
 from ..tensor import Tensor
@@ -15,8 +17,9 @@ class GradScaler:
     """Multiplies the loss by a scale, divides the gradients by it, and leaves a step out where one is not finite.
 
     The scale grows by growth_factor after growth_interval steps without such a gradient, and shrinks by backoff_factor
-    after one. Works on any dtype and device; enabled=False passes everything through. As in PyTorch a scaler for
-    'cuda' without a GPU is switched off with a warning.
+    after one. As in PyTorch the scale is float32, and gradients must not be float16, which may have lost what scaling
+    is to keep. Works on any device; enabled=False passes everything through. A scaler for 'cuda' without a GPU is
+    switched off with a warning.
 
     >>> w = minidl.nn.Parameter(minidl.tensor([1.0])); opt = minidl.optim.SGD([w], lr=0.5)
     >>> scaler = GradScaler("cpu", init_scale=4.0)
@@ -57,7 +60,10 @@ class GradScaler:
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
-            return outputs * self._scale
+            if outputs.array.dtype != np.float16:
+                return outputs * self._scale
+            y = outputs.float() * self._scale  # the scale does not fit into float16, and a loss times it may not
+            return y if outputs.ndim == 0 else y.to(outputs.dtype)
         if isinstance(outputs, Iterable):
             found = [self.scale(x) for x in outputs]
             return type(outputs)(found) if isinstance(outputs, (list, tuple)) else found
@@ -79,6 +85,8 @@ class GradScaler:
             gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             if not gradients:
                 raise AssertionError("No inf checks were recorded for this optimizer: no parameter has a gradient.")
+            if any(g.array.dtype == np.float16 for g in gradients):
+                raise ValueError("Attempting to unscale FP16 gradients.")  # they may have lost what scaling kept
             finite = True
             for g in gradients:
                 g.mul_(1.0 / self._scale)

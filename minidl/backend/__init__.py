@@ -69,6 +69,7 @@ class Backend:
         return get_backend, (self.name,)
 
 
+EXACT = {"deterministic": False}  # whether a device adds up at repeated indices in one order, which is slower
 ABSENT = ("mps", "xpu", "meta")  # kinds of device that programs name, and that minidl has no arrays for
 
 

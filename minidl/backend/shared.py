@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from . import backend_of
+
 
 def reshape(x, shape):
     """x in another shape."""
@@ -26,3 +28,10 @@ def astype(x, dtype):
 def copy(x):
     """A copy of x."""
     return x.copy()
+
+
+def lattice(x, start, size, steps):
+    """The view y of x with y[i, j ...] = x at the place start + i steps[0] + j steps[1] ..."""
+    strides = [sum([n * s for n, s in zip(step, x.strides, strict=True)]) for step in steps]
+    corner = x[tuple([slice(n, None) for n in start])]
+    return backend_of(x).lib.stride_tricks.as_strided(corner, size, strides)

@@ -5,8 +5,7 @@ The switches keep what a program sets them to (`torch.backends.cudnn.benchmark =
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from .switches import within
 
 enabled = True  # PyTorch's values at the start
 benchmark = False  # would try several algorithms and take the fastest
@@ -30,13 +29,13 @@ def is_acceptable(tensor) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def flags(enabled=False, benchmark=False, benchmark_limit=10, deterministic=False, allow_tf32=True) -> Iterator[None]:
+def flags(enabled=False, benchmark=False, benchmark_limit=10, deterministic=False, allow_tf32=True):
     """Within the block, the switches have these values."""
-    names = ("enabled", "benchmark", "benchmark_limit", "deterministic", "allow_tf32")
-    given, before = (enabled, benchmark, benchmark_limit, deterministic, allow_tf32), [globals()[n] for n in names]
-    globals().update(zip(names, given, strict=True))
-    try:
-        yield
-    finally:
-        globals().update(zip(names, before, strict=True))
+    return within(
+        globals(),
+        enabled=enabled,
+        benchmark=benchmark,
+        benchmark_limit=benchmark_limit,
+        deterministic=deterministic,
+        allow_tf32=allow_tf32,
+    )

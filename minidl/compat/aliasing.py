@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..backend.dtypes import called
+from ..nn.mappings import Groups
 
 _ROOT = __package__.partition(".")[0]
 _ALIASES = {"torch": _ROOT, "torchvision": f"{__package__}.torchvision"}  # and all below them
@@ -99,7 +100,8 @@ class _Finder(MetaPathFinder):
 def install() -> None:
     """From now on, in this process, `import torch` and `import torchvision` give minidl.
 
-    To be called before anything imports PyTorch; a second call does nothing.
+    To be called before anything imports PyTorch; a second call does nothing. Modules in plain lists and dicts are
+    passed over from now on, as in PyTorch, since programs hide modules there that shall not be trained.
 
     Raises:
         RuntimeError: PyTorch itself has been imported already.
@@ -118,14 +120,14 @@ def install() -> None:
                 f"{getattr(sys.modules[name], '__file__', 'an unknown place')}; install minidl in its place before that"
             )
     sys.meta_path.insert(0, _Finder())
-    called.name = "torch"
+    called.name, Groups.walked = "torch", False
     _enter_loaded()
 
 
 def uninstall() -> None:
     """Undo `install`: `import torch` looks for PyTorch again. What was imported before stays as it is."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
-    called.name = _ROOT
+    called.name, Groups.walked = _ROOT, True
     for name in list(sys.modules):
         if name.partition(".")[0] in _ALIASES or name in _ALONE:
             del sys.modules[name]

@@ -21,6 +21,60 @@ def erf(x):
     return np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype)
 
 
+def erfinv(x):
+    """The number whose erf is x: from the approximation of Winitzki (2008), by Newton's method."""
+    a = np.abs(x.astype(np.float64))
+    with np.errstate(all="ignore"):
+        bend = np.log1p(-np.minimum(a, 1 - 2.0**-53) * a)
+        half = 2 / (math.pi * 0.147) + bend / 2
+        y = np.sqrt(np.sqrt(half * half - bend / 0.147) - half)
+        for _ in range(4):
+            y = y - (erf(y) - a) * np.exp(y * y) * math.sqrt(math.pi) / 2
+    return np.copysign(np.where(a == 1, np.inf, np.where(a > 1, np.nan, y)), x).astype(x.dtype)
+
+
+def lgamma(x):
+    """log |gamma(x)|, which is infinite at 0, -1, -2 ..."""
+
+    def one(v):
+        return math.inf if v <= 0 and v == math.floor(v) else math.lgamma(v)
+
+    return np.vectorize(one, otypes=[np.float64])(x).astype(x.dtype)
+
+
+def polygamma(x, n):
+    """The n-th derivative of digamma: recurrence to where the series of Euler and Maclaurin holds."""
+
+    def one(v):
+        if v != v or v <= 0 and v == math.floor(v) or v == math.inf:
+            return math.nan if v != v else (0.0 if n else v) if v > 0 else math.inf if n % 2 else math.nan
+        if v < 0.5 and n == 0:
+            return one(1 - v) - math.pi / math.tan(math.pi * (v - round(v)))
+        y, s = 0.0, n + 1
+        while v < 10:
+            y, v = y + v ** float(-s), v + 1
+        y += (v ** (1.0 - s) / (s - 1) if n else -math.log(v)) + 0.5 * v ** float(-s)
+        for k, b in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6), 1):
+            y += b / math.factorial(2 * k) * math.prod(range(s, s + 2 * k - 1)) * v ** (1.0 - s - 2 * k)
+        return (-1) ** s * math.factorial(n) * y
+
+    return np.vectorize(one, otypes=[np.float64])(x).astype(x.dtype)
+
+
+def symmetric(x):
+    """The symmetric part of matrices."""
+    return (x + np.swapaxes(x, -1, -2)) * 0.5
+
+
+def ordered(x, axis, descending, count):
+    """Where the `count` smallest (or largest) along an axis are, in order; of equal ones the first comes first."""
+    if descending:
+        order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+    else:
+        order = np.argsort(x, axis=axis, kind="stable")
+    return order[(slice(None),) * axis + (slice(count),)]
+
+
 def softmax(x, axis):
     """e^x, divided by its sum along an axis."""
     e = np.exp(x - x.max(axis=axis, keepdims=True))

@@ -12,7 +12,7 @@ from .sizes import Banded, Counted, Dim, Filled, Prefix, Unclear
 from .table import Entry, Table
 from .trace import Ref, TraceError
 
-TABLE = Table()
+TABLE = Table("NumPy")
 entry, known = TABLE.entry, TABLE.known
 
 
@@ -70,7 +70,9 @@ for _name, _text in {
     "flip": "np.flip({0}, {axis})", "cumsum": "np.cumsum({0}, axis={axis})", "cumprod": "np.cumprod({0}, axis={axis})",
     "take_along_axis": "np.take_along_axis({0}, {1}, axis={axis})", "embedding": "{0}[{ids}]",
     "tril": "np.tril({0}, {k})", "triu": "np.triu({0}, {k})",
-    "dropout": "{0} * {scale} * {1}",
+    "dropout": "{0} * {scale} * {1}", "inv": "np.linalg.inv({0})", "solve": "np.linalg.solve({0}, {1})",
+    "pinv": "np.linalg.pinv({0})", "slogdet": "np.linalg.slogdet({0})", "qr": "np.linalg.qr({0})",
+    "svd": "np.linalg.svd({0}, full_matrices=False)", "running_max": "np.maximum.accumulate({0}, axis={axis})",
 }.items():  # fmt: skip
     entry(_name)(_template(_text))
 TABLE["softplus"] = Entry(
@@ -98,6 +100,12 @@ for _name, _text, _helpers in (
     ("rnn", "rnn({0}, {1}, {2}, {3}, {4}, {5}, {relu}, {reverse})", ("rnn",)),
     ("setitem", "with_items({0}, {index}, {1})", ("with_items",)),
     ("scatter_add", "scatter_add({0}, {1}, {axis}, {size})", ("scatter_add",)),
+    ("ordered", "ordered({0}, {axis}, {descending}, {count})", ("ordered",)),
+    ("lgamma", "lgamma({0})", ("lgamma",)),
+    ("polygamma", "polygamma({0}, {n})", ("polygamma",)),
+    ("erfinv", "erfinv({0})", ("erfinv", "erf")),
+    ("cholesky", "np.linalg.cholesky(symmetric({0}))", ("symmetric",)),
+    ("eigh", "np.linalg.eigh(symmetric({0}))", ("symmetric",)),
 ):  # fmt: skip
     entry(_name)(_template(_text, *_helpers))
 for _name, _count in {"lstm": 7, "gru": 6, "rnn": 6}.items():

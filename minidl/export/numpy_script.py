@@ -165,9 +165,11 @@ def to_numpy(
 ) -> str:
     """The source of a Python file whose `forward` gives what `model(*args)` gives in eval mode, for any batch size.
 
-    classes: for a classifier of images (C, H, W); then the file also has `predict`, which normalises the pixels by mean
-    and std and gives probabilities, and can be run as a program. example: what `check` is to try, for a classifier
-    images as `predict` takes them; default: `args`. fixed: the size of the first axis does not stay open.
+    args: the model's inputs; the script's `forward` takes the Tensors among them (`x`, or `x0`, `x1` ...), and what
+    else they are (numbers, None, strings) is fixed in it. classes: for a classifier of images (C, H, W); then the file
+    also has `predict`, which normalises the pixels by mean and std and gives probabilities, and can be run as a
+    program. example: what `check` is to try, for a classifier images as `predict` takes them; default: `args`. fixed:
+    the size of the first axis does not stay open.
 
     Raises:
         TraceError: the model reads values, or a size on the way is no formula of the batch size.

@@ -12,7 +12,7 @@ from .sizes import Dim, Unclear
 from .table import Table
 from .trace import Call, TraceError
 
-TABLE = Table()
+TABLE = Table("ONNX")
 entry, known = TABLE.entry, TABLE.known
 
 
@@ -230,7 +230,8 @@ for _name, _onnx in {"any": "ReduceMax", "all": "ReduceMin"}.items():
 
 def _arg(onnx: str) -> Callable:
     def write(b, call):
-        x, axis, keep = b.of(call.inputs[0]), call.static.get("axis"), int(bool(call.static.get("keepdims")))
+        (x,), axis, keep = call.inputs, call.static.get("axis"), int(bool(call.static.get("keepdims")))
+        x = b.cast(x, np.dtype(np.int32)) if b.dtype(x) == np.bool_ else b.of(x)
         if axis is not None:
             return b.node(onnx, x, axis=axis, keepdims=keep)
         flat = b.node(onnx, b.node("Reshape", x, b.ints([-1])), axis=0, keepdims=0)
@@ -241,6 +242,24 @@ def _arg(onnx: str) -> Callable:
 
 entry("argmax")(_arg("ArgMax"))
 entry("argmin")(_arg("ArgMin"))
+
+
+@entry("ordered")
+def _ordered(b, call):
+    (x,), how = call.inputs, call.static
+    dtype = b.dtype(x)  # what runtimes have a kernel for
+    wide = np.dtype(np.int32 if dtype.kind in "biu" and dtype.itemsize < 4 else np.float32)
+    name = b.cast(x, dtype if dtype.itemsize >= 4 else wide)
+    largest = int(how["descending"])
+    return b.node("TopK", name, b.ints([how["count"]]), axis=how["axis"], largest=largest, sorted=1, count=2)[1]
+
+
+@entry("slogdet")
+def _slogdet(b, call):
+    det = b.node("Det", b.of(call.inputs[0]))
+    return [b.node("Sign", det), b.node("Log", b.node("Abs", det))]
+
+
 entry("cumsum")(
     lambda b, call: b.node(
         "CumSum", b.cast(call.inputs[0], b.dtypes[call.outputs[0]]), b.constant(np.int64(call.static["axis"]))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .onnx_ops import entry, is_number
-from .sizes import Dim, Filled, Unclear
+from .sizes import Counted, Dim, Filled, Unclear
 from .trace import Ref, TraceError
 
 _END = 1 << 62
@@ -107,14 +107,28 @@ def _scatter_add(b, call):
 
 @entry("index_add")
 def _index_add(b, call):
-    shape, index = b.shapes[call.outputs[0]], call.static["index"]
-    parts = index if isinstance(index, tuple) else (index,)
-    if not all(is_number(n) for n in shape) or any(isinstance(p, (Ref, Dim, Filled, Unclear)) for p in parts):
-        raise TraceError("adding at an index can be written where the index and the sizes are fixed")
-    places = np.arange(int(np.prod(shape))).reshape([int(n) for n in shape])[index].reshape(-1)
-    zeros = b.constant(np.zeros(int(np.prod(shape)), b.dtypes[call.outputs[0]]))
-    flat = b.node("Reshape", b.of(call.inputs[0]), b.ints([-1]))
-    return b.node("Reshape", b.node("ScatterElements", zeros, b.constant(places), flat, reduction="add"), b.ints(shape))
+    (g,), shape, dtype = call.inputs, b.shapes[call.outputs[0]], b.dtypes[call.outputs[0]]
+    parts = parts_of(call.static["index"], len(shape))
+    zeros = Filled(np.zeros((1,) * len(shape), dtype), shape)
+    if all(_is_array(p) for p in parts):
+        return _put(b, zeros, g, parts, dtype, reduction="add")
+    if _is_fixed(parts, shape):
+        return _scatter(b, zeros, g, parts, shape, dtype, reduction="add")
+    arrays = [k for k, p in enumerate(parts) if _is_array(p)]
+    index = parts[arrays[0]] if len(arrays) == 1 else None
+    if index is not None and len(b.shape(index)) == 1 and all(p == slice(None) for p in parts if p is not index):
+        k = arrays[0]  # whole slices: one number for all the elements of each
+        column = b.node("Reshape", b.of(index), b.ints([*[1] * k, -1, *[1] * (len(shape) - k - 1)]))
+        spread = b.node("Expand", column, b.ints(b.shape(g)))
+        return b.node("ScatterElements", b.of(zeros), spread, b.of(g), axis=k, reduction="add")
+    raise TraceError(f"adding at an index: this index cannot be written ({call.static['index']!r:.60})")
+
+
+def _is_fixed(parts: list, shape: tuple) -> bool:
+    """Whether an index is known now, and all sizes but, at most, the first, of which it then takes all."""
+    if any(isinstance(p, (Ref, Filled, Dim, Unclear, Counted)) or p is None for p in parts):
+        return False
+    return all(map(is_number, shape[1:])) and (is_number(shape[0]) or parts[0] == slice(None))
 
 
 # ---------------------------------------------------------------------------------------------------------- indexing
@@ -130,7 +144,7 @@ def parts_of(index: Any, ndim: int) -> list:
 
 
 def _is_array(p: Any) -> bool:
-    return isinstance(p, (np.ndarray, Ref, Filled)) or (isinstance(p, tuple) and all(is_number(i) for i in p))
+    return isinstance(p, (np.ndarray, Ref, Filled, Counted)) or (isinstance(p, tuple) and all(is_number(i) for i in p))
 
 
 def _kind(b, p: Any) -> str:
@@ -228,13 +242,12 @@ def _setitem(b, call):
     parts = parts_of(index, len(shape))
     if all(_is_array(p) for p in parts):
         return _put(b, x, value, parts, dtype)
-    fixed = not any(isinstance(p, (Ref, Filled, Dim, Unclear)) or p is None for p in parts)
-    if fixed and all(map(is_number, shape[1:])) and (is_number(shape[0]) or parts[0] == slice(None)):
+    if _is_fixed(parts, shape):
         return _scatter(b, x, value, parts, shape, dtype)
     raise TraceError(f"x[index] = value: this index cannot be written ({index!r:.60})")
 
 
-def _scatter(b, x, value, parts: list, shape: tuple, dtype) -> str:
+def _scatter(b, x, value, parts: list, shape: tuple, dtype, reduction: str = "none") -> str:
     """x[index] = value with a fixed index: all axes (but a first one that is open) as one, and the places in it."""
     open_first = not is_number(shape[0])
     inner, rest = (shape[1:], parts[1:]) if open_first else (shape, parts)
@@ -246,17 +259,24 @@ def _scatter(b, x, value, parts: list, shape: tuple, dtype) -> str:
     if open_first:
         index = b.node("Expand", index, b.ints([shape[0], places.size]))
     updates = b.node("Reshape", spread, b.ints([*first, places.size]))
-    return b.node("Reshape", b.node("ScatterElements", flat, index, updates, axis=len(first)), b.ints(shape))
+    return b.node(
+        "Reshape", b.node("ScatterElements", flat, index, updates, axis=len(first), reduction=reduction), b.ints(shape)
+    )
 
 
-def _put(b, x, value, parts: list, dtype) -> str:
-    """x[i, j, k] = value with an array for every axis."""
+def _put(b, x, value, parts: list, dtype, reduction: str = "none") -> str:
+    """x[i, j, k] = value (or += value) with an array for every axis."""
     arrays = [np.asarray(p) if isinstance(p, tuple) else p for p in parts]
-    shapes = [b.shape(p) for p in arrays]
-    if not all(is_number(n) for shape in shapes for n in shape):
-        raise TraceError("x[i, j] = value: with arrays as index the sizes have to be fixed")
-    common = list(np.broadcast_shapes(*shapes))
-    columns = [b.node("Expand", b.cast(p, np.dtype(np.int64)), b.ints([*common, 1][: len(common)])) for p in arrays]
+    common = _together([b.shape(p) for p in arrays])
+    columns = [b.node("Expand", b.cast(p, np.dtype(np.int64)), b.ints(common)) for p in arrays]
     last = b.ints([len(common)])
     index = b.node("Concat", *[b.node("Unsqueeze", c, last) for c in columns], axis=-1)
-    return b.node("ScatterND", b.of(x), index, b.node("Expand", b.cast(value, dtype), b.ints(common)))
+    spread = b.node("Expand", b.cast(value, dtype), b.ints(common))
+    return b.node("ScatterND", b.of(x), index, spread, reduction=reduction)
+
+
+def _together(shapes: list[tuple]) -> list:
+    """What shapes give together, where some sizes are open."""
+    nd = max(map(len, shapes))
+    full = [(1,) * (nd - len(shape)) + tuple(shape) for shape in shapes]
+    return [next((n for n in sizes if n != 1), 1) for sizes in zip(*full, strict=True)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..nn import Module
 from ..tensor import wrap
-from .trace import Call, Known, Recording, Ref, TraceError, each, record, tensors
+from .trace import Call, Known, Recording, Ref, TraceError, each, record, same_draws, tensors
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,17 @@ def _varied(array: np.ndarray) -> np.ndarray:
     return array * 0.75 + np.asarray(0.125, array.dtype) if array.dtype.kind == "f" else array.copy()
 
 
+def _at(model, flat, args, kwargs, known, open, symbols, sizes, varied: bool) -> Recording:
+    """The recording at these sizes, of other values if `varied`."""
+    arrays = [np.array(t.array) for t in flat]
+    for symbol, size in zip(symbols, sizes, strict=True):
+        for i, axis in open[symbol]:
+            arrays[i] = _resized(arrays[i], axis, size)
+    queue = iter([_varied(a) for a in arrays] if varied else arrays)
+    given, more = each((args, kwargs), lambda t: wrap(next(queue)).requires_grad_(t.requires_grad))
+    return record(model, given, known, more)
+
+
 def trace(
     model: Module,
     args: tuple,
@@ -130,16 +141,9 @@ def trace(
     places = [tuple(c[i] for c, i in zip(choices, corner, strict=True)) for corner in corners]
     places.append(tuple(c[2] for c in choices))  # to check the formulas by
     found = []
-    for k, sizes in enumerate(places):
-        arrays = [np.array(t.array) for t in flat]
-        for symbol, size in zip(symbols, sizes, strict=True):
-            for i, axis in open[symbol]:
-                arrays[i] = _resized(arrays[i], axis, size)
-        if k == len(places) - 1:
-            arrays = [_varied(a) for a in arrays]
-        queue = iter(arrays)
-        given, more = each((args, kwargs or {}), lambda t, q=queue: wrap(next(q)))
-        found.append(record(model, given, known, more))
+    with same_draws(model):  # but not those of one recording as those of the next: what is random shows itself
+        for k, sizes in enumerate(places):
+            found.append(_at(model, flat, args, kwargs or {}, known, open, symbols, sizes, k == len(places) - 1))
     names: dict[int, str] = {}
     kept: list = []
     for source in (model.named_parameters(), model.named_buffers()):

@@ -14,7 +14,11 @@ class Entry(NamedTuple):
 
 
 class Table(dict[str, Entry]):
-    """The entries by the names of the ops; an op without one is taken apart by its definition."""
+    """The entries by the names of the ops; an op without one is taken apart by its definition. form: for errors."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form = form
 
     def entry(self, *names: str, when: Callable[[list, dict], bool] = lambda inputs, static: True) -> Callable:
         """Enter the decorated function under these names."""

@@ -12,18 +12,22 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..backend import BACKENDS, DEFINITIONS, device, get_backend
+from ..backend.random import Generator, default_generator
 from ..engine import FUNCTIONS, OPS, Aux, Op
-from ..modes import no_grad
+from ..modes import enable_grad, no_grad
 from ..nn import Module
 from ..tensor import Tensor, wrap
+from .composed import COMPOSED
 
 Known = Callable[[str, list, dict], bool]  # whether a target can write this op of these inputs and static arguments
 _CONSTANT = frozenset(("zeros", "zeros_like", "ones_like"))  # these look at no value
+_NOTED = frozenset(("ordered", "running_max"))  # kernels without a derivative, recorded as ops are
+_BY_VALUES = frozenset(("unique", "nonzero"))  # what these give has a shape that depends on values
 
 
 class TraceError(RuntimeError):
@@ -85,6 +89,10 @@ class Traced:
         """In another shape."""
         return FUNCTIONS["reshape"](self, shape=shape[0] if len(shape) == 1 else shape)
 
+    def swapaxes(self, axis1, axis2):
+        """With two axes exchanged."""
+        return FUNCTIONS["swapaxes"](self, axis1=axis1 % self.ndim, axis2=axis2 % self.ndim)
+
     def astype(self, dtype, **options):
         """In another dtype."""
         return FUNCTIONS["astype"](self, dtype=dtype)
@@ -102,6 +110,11 @@ class Traced:
             return  # x[i] += 1: the part has been changed, and x with it
         parent = None if self.parent is None else self.parent[0]()
         others = [t for t in self.tracer.living if t.memory is self.memory and t is not self and t is not parent]
+        if value in others and not self.following:
+            raise TraceError(
+                "a part of a tensor is written into another part of it; write a copy: x[i] = x[j].clone() instead of "
+                "x[i] = x[j]"
+            )
         if others and not self.following:
             raise TraceError("a tensor was changed in place of which there is a view; write x = x + ... instead")
         if not isinstance(value, Traced):
@@ -117,10 +130,9 @@ class Traced:
             parent.following = False
 
     def _escaped(self, *args, **kwargs):
-        where = f" (in {self.tracer.where()})" if self.tracer.where() else ""
         raise TraceError(
-            f"a value that depends on the input is read on the host{where}, by item(), numpy(), if or the like: what "
-            "follows from it would be written as if it were fixed; use ops such as where() instead"
+            "a value that depends on the input is read on the host, by item(), numpy(), if or the like: what follows "
+            "from it would be written as if it were fixed; use ops such as where() instead"
         )
 
     item = tolist = __bool__ = __int__ = __float__ = __index__ = __array__ = __iter__ = _escaped
@@ -183,14 +195,21 @@ class TraceBackend:
     def __getattr__(self, name: str) -> Callable:
         if name in FUNCTIONS and name not in self.expanding:
             return _by_position(name)
-        if name in DEFINITIONS:
+        if name in COMPOSED:
+            return COMPOSED[name]
+        if name in DEFINITIONS and name not in _NOTED:
             return DEFINITIONS[name]
         host = getattr(get_backend("cpu"), name)
 
         def call(*args, **kwargs):
-            if any(isinstance(a, Traced) for a in (*args, *kwargs.values())):
-                raise TraceError(f"{name}: is no op, so that it cannot be recorded; nor what it gave")
-            return host(*args, **kwargs)
+            if not any(map(_has_traced, (*args, *kwargs.values()))):
+                return host(*args, **kwargs)
+            if name in _NOTED and self.tracer is not None:
+                return self.tracer.note(name, host, *args, **kwargs)
+            if name in _BY_VALUES:
+                raise TraceError(f"{name}: how much it gives depends on the values, so that it cannot be written")
+            form = self.tracer.form if self.tracer is not None else "the form that is written"
+            raise TraceError(f"{name}: {form} has no such function, nor parts to make it of")
 
         return call if callable(host) else host
 
@@ -204,6 +223,24 @@ class TraceBackend:
             return FUNCTIONS["zeros"](shape, **static)
         assert self.tracer is not None, "only what is being recorded comes here"
         return self.tracer.constant(np.zeros(shape, dtype))
+
+    def expand_dims(self, x: Any, axis: int) -> Any:
+        """x with a new axis of one element."""
+        return x[(slice(None),) * (axis % (x.ndim + 1)) + (None,)]
+
+    def searchsorted(self, a: Any, v: Any, side: str = "left") -> Any:
+        """How many of the sorted numbers a are below each of v (side 'right': not above), by comparing all."""
+        a = a[(None,) * v.ndim] if isinstance(a, np.ndarray) else FUNCTIONS["getitem"](a, index=(None,) * v.ndim)
+        below = FUNCTIONS["less" if side == "left" else "less_equal"](a, self.expand_dims(v, v.ndim))
+        return FUNCTIONS["sum"](below, axis=-1)
+
+    def concatenate(self, arrays: Any, axis: int = 0) -> Any:
+        """The arrays one after another."""
+        return FUNCTIONS["cat"](*arrays, axis=axis)
+
+    def stack(self, arrays: Any, axis: int = 0) -> Any:
+        """The arrays along a new axis."""
+        return FUNCTIONS["pile"](*arrays, axis=axis)
 
     def asarray(self, x: Any) -> Any:
         """x as an array."""
@@ -260,6 +297,7 @@ class Tracer:
 
     def __init__(self, known: Known) -> None:
         self.known, self.recording, self.path = known, Recording([]), list[str]()
+        self.form = getattr(getattr(known, "__self__", None), "form", "the form that is written")
         self.living: weakref.WeakSet[Traced] = weakref.WeakSet()
 
     def where(self) -> str:
@@ -283,6 +321,14 @@ class Tracer:
         self.recording.calls.append(Call("identity", [value], {}, [made.ref.number], self.where()))
         return made
 
+    def note(self, name: str, host: Callable, x: Traced, **static: Any) -> Traced:
+        """The result of a kernel that is no op, entered as one."""
+        if not self.known(name, [x], static):
+            raise TraceError(f"{name}: {self.form} has no such function, nor parts to make it of")
+        made = self.enter(host(x.value, **static))
+        self.recording.calls.append(Call(name, [x.ref], static, [made.ref.number], self.where()))
+        return made
+
     def body(self, op: Op, plain: Callable) -> Callable:
         """What runs in the place of an op's own body."""
 
@@ -292,7 +338,7 @@ class Tracer:
             nothing = (None,) * len(inputs)
             if op.name not in _CONSTANT and not self.known(op.name, list(inputs), static):
                 if op.name in BACKEND.expanding:
-                    raise TraceError(f"{op.name}: there is no way to write this op in the form asked for")
+                    raise TraceError(f"{op.name}: there is no way to write this op in {self.form}")
                 BACKEND.expanding.append(op.name)
                 try:
                     ys = op.composed(*inputs, **static) if op.composed else plain(*inputs, **static)[0]
@@ -322,7 +368,7 @@ class Tracer:
 
 
 @contextlib.contextmanager
-def _watching(tracer: Tracer, model: Module) -> Iterator[None]:
+def _watching(tracer: Tracer, model: Module) -> Iterator[_State]:
     """Every op records itself, every module says when it runs; afterwards all is as before."""
     before = {name: op.body for name, op in OPS.items()}
     bare = [m for m in model.modules() if "_hooks" not in vars(m)]
@@ -335,8 +381,8 @@ def _watching(tracer: Tracer, model: Module) -> Iterator[None]:
         for op in OPS.values():
             op.body = tracer.body(op, before[op.name])
             vars(op)["_refuse_devices"] = lambda inputs: None  # parameters and constants are ordinary arrays
-        with _evaluating(model):
-            yield
+        with _evaluating(model) as state:
+            yield state
     finally:
         for name, body in before.items():
             OPS[name].body = body
@@ -375,22 +421,62 @@ def tensors(x: Any) -> list[Tensor]:
     return [x] if isinstance(x, Tensor) else []
 
 
+class _State:
+    """All that a forward may change in a model: attributes, and the memory of parameters and buffers."""
+
+    def __init__(self, model: Module) -> None:
+        self.modules = [(m, dict(vars(m))) for m in model.modules()]
+        self.held = [
+            (name, t, dict(vars(t)), t.array, np.array(t.array), list(t.version or ()))
+            for name, t in (*model.named_parameters(), *model.named_buffers())
+            if isinstance(t.array, np.ndarray)
+        ]
+
+    def overwritten(self) -> dict[int, str]:
+        """The names of parameters and buffers whose memory has other values now, by the identity of their arrays."""
+        return {id(a): name for name, *_, a, copy, _ in self.held if a.tobytes() != copy.tobytes()}
+
+    def restore(self) -> None:
+        """Everything as it was."""
+        for module, attributes in self.modules:
+            vars(module).clear()
+            vars(module).update(attributes)
+        for _, t, attributes, array, copy, version in self.held:
+            vars(t).clear()
+            vars(t).update(attributes)
+            if array.tobytes() != copy.tobytes():
+                array[...] = copy
+            if t.version is not None:
+                t.version[:] = version
+
+
 @contextlib.contextmanager
-def _evaluating(model: Module) -> Iterator[None]:
-    """In eval mode, with nothing recorded for backward; every module is then as it was."""
-    before = [(m, m.training) for m in model.modules()]
-    model.eval()
+def _evaluating(model: Module) -> Iterator[_State]:
+    """In eval mode, with nothing recorded for backward; every module is then as it was, whatever a forward changed."""
+    state = _State(model)
     try:
+        model.eval()
         with no_grad():
-            yield
+            yield state
     finally:
-        for module, training in before:
-            module.training = training
+        state.restore()
+
+
+@contextlib.contextmanager
+def same_draws(model: Module) -> Iterator[None]:
+    """Afterwards the random numbers go on where they were, those of a module's own generators too."""
+    own = [v for m in model.modules() for v in vars(m).values() if isinstance(v, Generator)]
+    states = [(g, g.get_state()) for g in (default_generator(), *own)]
+    try:
+        yield
+    finally:
+        for generator, before in states:
+            generator.set_state(before)
 
 
 def run(model: Module, args: tuple, kwargs: dict | None = None) -> list[Tensor]:
-    """The Tensors that `model(*args, **kwargs)` gives in eval mode."""
-    with _evaluating(model):
+    """The Tensors that `model(*args, **kwargs)` gives in eval mode; nothing of the model is changed."""
+    with same_draws(model), _evaluating(model):
         return tensors(model(*args, **kwargs or {}))
 
 
@@ -400,19 +486,46 @@ def record(model: Module, args: tuple, known: Known, kwargs: dict | None = None)
     Raises:
         TraceError: a value was read on the host, or an op cannot be written.
     """
-    tracer, failed = Tracer(known), None
-    with _watching(tracer, model):
+    tracer = Tracer(known)
+    with _watching(tracer, model) as state:
         try:
             args_traced, more = each((args, kwargs or {}), lambda t: wrap(tracer.given(np.array(t.array))))
-            result = model(*args_traced, **more)
-        except (TypeError, AttributeError) as error:
-            failed = error
-            result = None
-        found = tensors(result)
-        if not found and failed is None:
-            raise TraceError(f"the model returned {type(result).__name__}; expected a Tensor, or several")
-        tracer.recording.outputs = [_ref(t) for t in found]
-    if failed is not None:
-        run(model, args, kwargs)  # if it fails without a recording, too, this is the error to be seen
-        raise TraceError(f"{failed} (while the model was recorded: does it use arrays beside the ops?)") from failed
-    return tracer.recording
+            found = tensors(result := model(*args_traced, **more))
+            if not found:
+                raise TraceError(f"the model returned {type(result).__name__}; expected a Tensor, or several")
+            tracer.recording.outputs = [_ref(t) for t in found]
+            _refuse_overwritten(tracer.recording, state.overwritten())
+            return tracer.recording
+        except TraceError as error:
+            raise TraceError(f"{_called(model, tracer.where())}: {error}") from error
+        except (TypeError, AttributeError, RuntimeError) as error:
+            failed, where = error, _called(model, tracer.where())
+    _explain(model, args, kwargs or {}, failed, where)
+
+
+def _called(model: Module, path: str) -> str:
+    """A module for an error: its name in the model, and its class."""
+    found = dict(model.named_modules()).get(path, model)
+    return f"'{path}' ({type(found).__name__})" if path else f"the model ({type(model).__name__})"
+
+
+def _explain(model: Module, args: tuple, kwargs: dict, failed: Exception, where: str) -> NoReturn:
+    """Raise what is to be said of a forward that failed: its own error, if it fails without a recording, too."""
+    with same_draws(model), _evaluating(model), enable_grad():
+        model(*args, **kwargs)
+    hint = "while the model was recorded: does it use arrays beside the ops?"
+    if isinstance(failed, NotImplementedError):
+        raise TraceError(f"{where}: {failed}") from failed
+    if isinstance(failed, RuntimeError):
+        hint = "while the model was recorded, which is without gradients: a forward that takes one cannot be written"
+    raise TraceError(f"{where}: {failed} ({hint})") from failed
+
+
+def _refuse_overwritten(recording: Recording, overwritten: dict[int, str]) -> None:
+    """A number that every forward changes is no constant of the file."""
+    for call in recording.calls if overwritten else ():
+        for x in (*call.inputs, *call.static.values()):
+            if id(x) in overwritten:
+                raise TraceError(
+                    f"the forward changes '{overwritten[id(x)]}' and computes with it; what is written has no state"
+                )

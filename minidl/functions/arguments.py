@@ -8,6 +8,8 @@ from typing import Any
 
 from ..backend import backend_of
 from ..backend.dtypes import called, int64
+from ..ops import elementwise as E
+from ..ops import shape as S
 from ..ops.shape import wrapped
 from ..tensor import Tensor, wrap
 
@@ -136,6 +138,25 @@ def watched(y: Tensor, *indices) -> Tensor:
 def counting(like: Tensor, n: int) -> Any:
     """The array 0 ... n-1 on the device of `like`."""
     return backend_of(like.array).arange(n)
+
+
+def lattice(x: Tensor, start: tuple, size: tuple, steps: tuple) -> Tensor:
+    """The view y of x with y[i, j ...] = x at the place start + i steps[0] + j steps[1] ... (a number for each of x's
+    dimensions)."""
+    index = []
+    for d, first in enumerate(start):
+        at = counting(x, 1).reshape((1,) * len(size)) + first
+        for j, (n, step) in enumerate(zip(size, steps, strict=True)):
+            if step[d]:
+                at = at + (counting(x, n) * step[d]).reshape((-1,) + (1,) * (len(size) - j - 1))
+        index.append(at)
+    index[0] = backend_of(x.array).broadcast_to(index[0], size)  # also along dimensions with steps of nought
+    return S.lattice(x, index=tuple(index), start=start, size=size, steps=steps)
+
+
+def separate(y: Tensor, x: Tensor) -> Tensor:
+    """y, copied if it lies on the memory of x: a function that mostly copies has no views of its input."""
+    return E.identity(y) if backend_of(x.array).may_share_memory(y.array, x.array) else y
 
 
 def constant(array) -> Tensor:

@@ -9,7 +9,7 @@ from ..ops import reduce as R
 from ..ops import shape as S
 from ..ops.shape import wrapped
 from ..tensor import Tensor
-from .arguments import a_tensor, constant, counting, dimension, named, places, watched
+from .arguments import a_tensor, constant, counting, dimension, lattice, named, places, watched
 from .elementwise import nonzero
 from .shape import broadcast_shapes, expand, movedim, ravel
 
@@ -34,8 +34,10 @@ def _fits(name, index, input, dim, src=None) -> None:
 
 
 @named
-def gather(input, dim, index) -> Tensor:
+def gather(input, dim, index, *, sparse_grad=False) -> Tensor:
     """y[i][j] = input[index[i][j]][j] for dim 0, and so on; index may be smaller than input in the other dimensions."""
+    if sparse_grad:
+        raise NotImplementedError("gather: sparse_grad=True is not supported; the gradient is always dense")
     dim = dimension("gather", input, dim)
     if not input.array.ndim and a_tensor("gather", index, "index").array.size == 1:
         places("gather", index, 1)
@@ -246,14 +248,19 @@ def _diagonal(rows: int, columns: int, offset: int) -> tuple[int, slice]:
 
 
 def diagonal(input, offset=0, dim1=0, dim2=1) -> Tensor:
-    """The diagonals of the matrices in two dimensions, as the last one; a view where the memory is in order."""
+    """The view of the diagonals of the matrices in two dimensions, as the last one."""
     a, b = (wrapped(d, input.array.ndim, "diagonal") for d in (dim1, dim2))
     if a == b:
         raise RuntimeError(f"diagonal: dim1 and dim2 must differ, got {dim1} and {dim2}")
     rows, columns = input.array.shape[a], input.array.shape[b]
-    y = input if (a, b) == (input.ndim - 2, input.ndim - 1) else movedim(input, (a, b), (-2, -1))
-    y = S.reshape(y, shape=(*y.array.shape[:-2], rows * columns))
-    return S.getitem(y, index=(..., _diagonal(rows, columns, offset)[1]))
+    nd, (n, places) = input.array.ndim, _diagonal(rows, columns, offset)
+    if (a, b) == (nd - 2, nd - 1) and input.array.flags.c_contiguous:
+        y = S.reshape(input, shape=(*input.array.shape[:-2], rows * columns))
+        return S.getitem(y, index=(..., places))
+    dims = [(d,) for d in range(nd) if d not in (a, b)] + [(a, b)]
+    start = tuple([max(-offset, 0) if d == a else max(offset, 0) if d == b else 0 for d in range(nd)])
+    size = tuple([n if len(ds) > 1 else input.array.shape[ds[0]] for ds in dims])
+    return lattice(input, start, size, tuple([tuple([int(e in ds) for e in range(nd)]) for ds in dims]))
 
 
 def diag_embed(input, offset=0, dim1=-2, dim2=-1) -> Tensor:

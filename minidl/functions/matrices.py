@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from ..creation import eye, zeros_like
+from ..engine import OPS
 from ..ops import elementwise as E
 from ..ops import linalg as L
 from ..tensor import Tensor
@@ -51,7 +52,8 @@ def told(function):
         try:
             return function(*args, **kwargs)
         except np.linalg.LinAlgError as error:
-            raise LinAlgError(f"{function.__name__}: {error}") from None
+            op, _, text = str(error).partition(": ")  # the engine names the op, which may have another name
+            raise LinAlgError(f"{function.__name__}: {text if op in OPS else error}") from None
 
     return call
 

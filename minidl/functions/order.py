@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 
-from ..backend import backend_of
+from ..backend import backend_of, definition
 from ..backend.dtypes import int32, int64
 from ..creation import tensor
 from ..ops import elementwise as E
@@ -28,13 +28,28 @@ _Median, _NanMedian, _Mode = result("median"), result("nanmedian"), result("mode
 @named
 def argsort(input, dim=-1, descending=False, *, stable=False) -> Tensor:
     """The indices that sort along `dim`; equal elements always keep their order, nan counts as the largest."""
-    B, x, dim = backend_of(input.array), input.array, dimension("argsort", input, dim)
+    dim = dimension("argsort", input, dim)
+    return _order(input, dim, descending)
+
+
+def _order(input, dim, descending, count=None) -> Tensor:
+    """The indices of the first `count` (None: all) along a dimension that was checked."""
+    B, x = backend_of(input.array), input.array
     if not x.ndim:
         return wrap(B.zeros((), dtype=int64.dtype))
-    if not descending:
-        return wrap(B.astype(B.argsort(x, axis=dim, kind="stable"), dtype=int64.dtype))
-    order = B.flip(B.argsort(B.flip(x, axis=dim), axis=dim, kind="stable"), axis=dim)
-    return wrap(B.astype(x.shape[dim] - 1 - order, dtype=int64.dtype))
+    count = x.shape[dim] if count is None else count
+    return wrap(B.ordered(x, axis=dim, descending=bool(descending), count=count))
+
+
+@definition("ordered")
+def _ordered(x, axis, descending, count):
+    """Where the first `count` along an axis are; a kernel of its own, so that exported models say it in one word."""
+    B = backend_of(x)
+    if descending:  # reversed twice, so that equal elements keep their order
+        order = x.shape[axis] - 1 - B.flip(B.argsort(B.flip(x, axis=axis), axis=axis, kind="stable"), axis=axis)
+    else:
+        order = B.argsort(x, axis=axis, kind="stable")
+    return B.astype(order[(slice(None),) * axis + (slice(0, count),)], dtype=int64.dtype)
 
 
 def _along(input, indices, dim):
@@ -64,8 +79,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     n = input.array.shape[dim] if input.array.ndim else 1
     if not 0 <= k <= n:
         raise RuntimeError(f"topk: k is {k}, dimension {dim} has {n} elements")
-    indices = argsort(input, dim, largest)
-    indices = narrow(indices, dim, 0, k) if input.array.ndim else indices
+    indices = _order(input, dim, largest, k)
     return _Top(_along(input, indices, dim), indices)
 
 
@@ -133,7 +147,7 @@ def mode(input, dim=-1, keepdim=False):
     if not n:
         raise IndexError(f"mode: dimension {dim} has no elements")
     often = B.sum(B.equal(x[..., None], x[..., None, :]), axis=-1)
-    order = B.argsort(x, axis=-1, kind="stable")
+    order = B.ordered(x, axis=x.ndim - 1, descending=False, count=n)
     first = B.expand_dims(
         B.argmax(B.take_along_axis(often, order, axis=-1), axis=-1), -1
     )  # the smallest of the frequent
@@ -163,6 +177,7 @@ def _quantile(name, input, q, dim, keepdim, interpolation, skip):
     ranked = sort(ravel(input) if every else input, 0 if every else dim)[0]
     axis = 0 if every else dimension(name, input, dim)
     ranked = S.swapaxes(unsqueeze(ranked, -1), axis1=axis, axis2=-1) if ranked.ndim else S.reshape(ranked, shape=(1, 1))
+    B = backend_of(ranked.array)
     n = ranked.array.shape[-1]  # the values along the last dimension, a dimension of size 1 in their old place
     known = B.sum(B.equal(ranked.array, ranked.array), axis=-1, keepdims=True)
     place = B.reshape(q.array, shape=(-1,)) * (B.maximum(known, 1) - 1).astype(q.array.dtype)
@@ -208,10 +223,11 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
         raise RuntimeError(f"searchsorted: side must be 'left' or 'right' and agree with right, got {side!r}, {right}")
     seq = sorted_sequence if sorter is None else S.take_along_axis(sorted_sequence, sorter, axis=-1)
     x = input if isinstance(input, Tensor) else tensor(input, dtype=seq.dtype, device=seq.device)
-    a, v, B = seq.array, x.array, backend_of(seq.array)
+    a, v, B = seq.array, x.array, backend_of(x.array)
     right = right or side == "right"
     if a.ndim == 1:
-        found = B.searchsorted(a, v, side="right" if right else "left")
+        found = B.searchsorted(a, B.reshape(v, shape=(-1,)), side="right" if right else "left")
+        found = B.reshape(found, shape=tuple(v.shape))  # of one value NumPy would make a scalar
     elif a.shape[:-1] != v.shape[:-1]:
         raise RuntimeError(f"searchsorted: sequences {tuple(a.shape)} and values {tuple(v.shape)} have different rows")
     else:

@@ -8,16 +8,14 @@ import math
 import numpy as np
 
 from ..backend import backend_of
-from ..backend.dtypes import int64
 from ..creation import _place, full
 from ..engine import sum_to
-from ..modes import mode
 from ..ops import elementwise as E
 from ..ops import shape as S
 from ..tensor import Tensor
-from .arguments import a_tensor, counting, dimension, floating, named, result
+from .arguments import a_tensor, dimension, floating, lattice, named, result
 from .reduce import diff, norm
-from .shape import chunk, movedim, narrow, split, stack, unbind, unsqueeze
+from .shape import chunk, narrow, split, stack, unbind, unsqueeze
 
 __all__ = """
     as_strided clone detach fill gradient histogram index_reduce is_complex is_conj is_inference is_neg is_same_size
@@ -78,17 +76,15 @@ def unfold(input, dimension, size, step) -> Tensor:
     if step < 1 or not 0 <= size <= n:
         raise RuntimeError(f"unfold: windows of {size} elements, {step} apart, do not fit dimension {dim} of size {n}")
     x = input if input.array.ndim else unsqueeze(input, 0)
-    starts = counting(x, (n - size) // step + 1) * step
-    at = (slice(None),) * dim + (starts[:, None] + counting(x, size),)
-    return movedim(S.getitem(x, index=at), dim + 1, -1)
+    units = [tuple([int(d == e) for e in range(x.array.ndim)]) for d in range(x.array.ndim)]
+    steps = [tuple([v * step for v in u]) if d == dim else u for d, u in enumerate(units)]
+    sizes = [(n - size) // step + 1 if d == dim else m for d, m in enumerate(x.array.shape)]
+    return lattice(x, (0,) * x.array.ndim, (*sizes, size), (*steps, units[dim]))
 
 
 def as_strided(input, size, stride, storage_offset=None) -> Tensor:
-    """The elements at storage_offset + the sum of index times stride, of input's elements in order (its memory, if that
-    is in order).
-
-    Where nothing is recorded it is a view; in a graph the elements are copied, so that changing them changes no other.
-    """
+    """The view of the elements at storage_offset + the sum of index times stride in input's own memory, from its first
+    element on. NotImplementedError if that memory has gaps."""
     size, stride = tuple(size), tuple(stride)
     start, count = storage_offset or 0, input.array.size
     if len(size) != len(stride) or builtins.min(*size, *stride, start, 0) < 0:
@@ -96,16 +92,14 @@ def as_strided(input, size, stride, storage_offset=None) -> Tensor:
     last = start + builtins.sum([(n - 1) * s for n, s in zip(size, stride, strict=True)])
     if math.prod(size) and last >= count:
         raise RuntimeError(f"as_strided: {size} with strides {stride} reaches element {last} of {count}")
-    if not (mode.grad and input.requires_grad) and input.array.flags.c_contiguous:
-        flat = input.array.reshape(-1)[start:]
-        steps = [s * input.array.itemsize for s in stride]
-        y = input.detach()
-        y.array = backend_of(flat).lib.stride_tricks.as_strided(flat, size, steps)
-        return y
-    at = full((), start, dtype=int64, device=input.device).array
-    for d, (n, s) in enumerate(zip(size, stride, strict=True)):
-        at = at + (counting(input, n) * s).reshape((-1,) + (1,) * (len(size) - d - 1))
-    return S.getitem(S.reshape(input, shape=(-1,)), index=at.reshape(size))
+    steps = input.array.strides
+    order = sorted(builtins.range(len(steps)), key=lambda d: -steps[d])  # from the outermost dimension in memory
+    x = input if order == [*builtins.range(len(steps))] else S.transpose(input, axes=tuple(order))
+    if not x.array.flags.c_contiguous:
+        raise NotImplementedError(
+            f"as_strided: {tuple(input.shape)} with strides {input.stride()} has gaps in memory; clone it, or index it"
+        )
+    return lattice(S.reshape(x, shape=(-1,)), (start,), size, tuple([(s,) for s in stride]))
 
 
 def sum_to_size(input, *size) -> Tensor:

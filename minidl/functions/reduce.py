@@ -291,6 +291,13 @@ def dist(input, other, p=2) -> Tensor:
     return norm(E.subtract(input, other), p)
 
 
+_CDIST = (
+    "use_mm_for_euclid_dist_if_necessary",
+    "use_mm_for_euclid_dist",
+    "donot_use_mm_for_euclid_dist",
+)
+
+
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The p-norm distance of every row of x1 (..., P, D) to every row of x2 (..., R, D).
 
@@ -298,6 +305,8 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary") -> 
     """
     if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
         raise RuntimeError(f"cdist: expected rows of one length, got {tuple(x1.shape)} and {tuple(x2.shape)}")
+    if compute_mode not in _CDIST:
+        raise ValueError(f"cdist: compute_mode must be one of {', '.join(_CDIST)}, got {compute_mode!r}")
     if p < 0:
         raise RuntimeError(f"cdist: p must not be negative, got {p}")
     return norm(E.subtract(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)

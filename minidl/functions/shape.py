@@ -11,6 +11,7 @@ import numpy as np
 from ..backend import backend_of
 from ..backend.dtypes import dtype
 from ..creation import _size
+from ..ops import elementwise as E
 from ..ops import shape as S
 from ..ops.shape import wrapped
 from ..tensor import Size, Tensor, wrap
@@ -94,13 +95,21 @@ def flatten(input, start_dim=0, end_dim=-1) -> Tensor:
 
 def broadcast_to(input, shape) -> Tensor:
     """Repeated along new dimensions and those of size 1, without copying."""
-    return S.broadcast_to(input, shape=tuple(shape))
+    return _broadcast(input, tuple(shape))
+
+
+def _broadcast(input, shape) -> Tensor:
+    """`broadcast_to`; a view that can be written to where no element is repeated."""
+    old, lead = input.array.shape, len(shape) - input.array.ndim
+    if lead >= 0 and shape == (1,) * lead + old:
+        return S.reshape(input, shape=shape)
+    return S.broadcast_to(input, shape=shape)
 
 
 def expand(input, *sizes) -> Tensor:
     """Repeated along new dimensions and those of size 1, without copying; -1 leaves a size as it is."""
     sizes = _expand_size(sizes, input.array.shape)
-    return S.broadcast_to(input, shape=sizes)
+    return _broadcast(input, sizes)
 
 
 def _expand_size(sizes, shape):
@@ -117,7 +126,7 @@ def repeat(input, *sizes) -> Tensor:
     shape = (1,) * (len(sizes) - input.array.ndim) + input.array.shape
     double_shape = [n for pair in zip((1,) * len(shape), shape, strict=True) for n in pair]
     repeated = [n for pair in zip(sizes, shape, strict=True) for n in pair]
-    y = S.broadcast_to(S.reshape(input, shape=double_shape), shape=repeated)
+    y = E.identity(S.broadcast_to(S.reshape(input, shape=double_shape), shape=repeated))
     return S.reshape(y, shape=tuple([a * b for a, b in zip(sizes, shape, strict=True)]))
 
 
@@ -329,7 +338,7 @@ def broadcast_shapes(*shapes) -> Size:
 def broadcast_tensors(*tensors) -> tuple[Tensor, ...]:
     """The tensors, each broadcast to the shape of all."""
     shape = broadcast_shapes(*[x.array.shape for x in sequence("broadcast_tensors", tensors)])
-    return tuple([S.broadcast_to(x, shape=tuple(shape)) for x in tensors])
+    return tuple([_broadcast(x, tuple(shape)) for x in tensors])
 
 
 def tile(input, *dims) -> Tensor:
@@ -367,7 +376,7 @@ def meshgrid(*tensors, indexing=None) -> tuple[Tensor, ...]:
         raise RuntimeError(f"meshgrid: expected 0 or 1 dimensions, got {[tuple(x.shape) for x in tensors]}")
     shape = tuple([x.array.size for x in tensors])
     lines = [S.reshape(x, shape=(-1,) + (1,) * (len(shape) - i - 1)) for i, x in enumerate(tensors)]
-    grids = [S.broadcast_to(x, shape=shape) for x in lines]
+    grids = [_broadcast(x, shape) for x in lines]
     return tuple([transpose(x, 0, 1) for x in grids] if indexing == "xy" and len(shape) > 1 else grids)
 
 

@@ -7,6 +7,8 @@ import enum
 from collections.abc import Iterator
 
 from .. import functions as F
+from ..backends.cuda import attention
+from ..backends.switches import within
 from ..tensor import Parameter, Tensor
 from . import functional, init
 from .checks import a_tensor, positive, probability
@@ -153,8 +155,8 @@ class SDPBackend(enum.IntEnum):
 def sdpa_kernel(backends: SDPBackend | list[SDPBackend], set_priority: bool = False) -> Iterator[dict]:
     """Within, attention is computed in one of the ways that are named.
 
-    minidl has one way, which gives the results of all of them. So this checks what it is given and changes nothing: a
-    request for speed or memory cannot be met, and does no harm.
+    minidl has one way, which gives the results of all of them. So this checks what it is given and sets the switches of
+    `backends.cuda`, which change nothing: a request for speed or memory cannot be met, and does no harm.
 
     >>> with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
     ...     functional.scaled_dot_product_attention(F.ones(1, 2), F.ones(3, 2), F.ones(3, 2))
@@ -165,4 +167,11 @@ def sdpa_kernel(backends: SDPBackend | list[SDPBackend], set_priority: bool = Fa
         raise TypeError(f"sdpa_kernel: backends must be an SDPBackend or a list of them, got {backends!r}")
     if not named or SDPBackend.ERROR in named:
         raise RuntimeError(f"sdpa_kernel: no backend for attention would be left, got {backends!r}")
-    yield {}
+    with within(
+        vars(attention),
+        flash=SDPBackend.FLASH_ATTENTION in named,
+        math=SDPBackend.MATH in named,
+        mem_efficient=SDPBackend.EFFICIENT_ATTENTION in named,
+        cudnn=SDPBackend.CUDNN_ATTENTION in named,
+    ):
+        yield {}

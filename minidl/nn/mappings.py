@@ -10,13 +10,19 @@ from ..tensor import Handle, Parameter
 PLAIN = frozenset((int, float, bool, str, tuple, type(None)))  # what most attributes are: passed over quickly
 
 
+class Groups:
+    """Whether modules and parameters in plain lists and dicts are found; PyTorch passes them over."""
+
+    walked = True
+
+
 def collect(name: str, value: Any, found: dict[str, list], module_class: type, outer: tuple = ()) -> None:
     """Enter a parameter or a module under its name, or those within a list or dict."""
     if isinstance(value, Parameter):
         found["parameter"].append((name, value))
     elif isinstance(value, module_class):
         found["module"].append((name, value))
-    elif isinstance(value, (list, dict)) and not any(value is group for group in outer):
+    elif Groups.walked and isinstance(value, (list, dict)) and not any(value is group for group in outer):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if item.__class__ not in PLAIN:
                 collect(f"{name}.{key}", item, found, module_class, (*outer, value))

@@ -102,6 +102,10 @@ def data_parallel(
     dim: int = 0,
     module_kwargs: dict[str, Any] | None = None,
 ) -> Any:
-    """`module(*inputs, **module_kwargs)`, on one device; see `DataParallel`."""
+    """`module(*inputs, **module_kwargs)`, on one device; see `DataParallel`.
+
+    output_device and dim, which say how the parts of several devices are joined, concern nothing here, as in PyTorch
+    with one device.
+    """
     _one_device("data_parallel", device_ids)
     return module(*(inputs if isinstance(inputs, tuple) else (inputs,)), **(module_kwargs or {}))

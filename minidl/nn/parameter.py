@@ -115,7 +115,7 @@ class UninitializedTensorMixin(Tensor):
         """Itself: it holds nothing."""
         return self
 
-    @property
+    @property  # type: ignore[misc]
     def data(self):
         """A Tensor without elements, so that an initialisation that comes too early has no effect."""
         return wrap(self._waiting)

@@ -17,7 +17,7 @@ def identity(x):
 FUNCTIONS["copy"] = identity  # NumPy's name for it
 
 
-@op(view=True)
+@op(view=True, put=lambda x, value: value)
 def alias(x):
     """y = x on the same memory;   dL/dx = g."""
     return x[...], (lambda g: g,)

@@ -13,21 +13,26 @@ def wrapped(dim: int, ndim: int, where: str) -> int:
     return dim % ndim
 
 
-@op(view=True, promote=None)
+def moving(body):
+    """The op of a body that only moves elements: what is written to its result moves back as the gradient does."""
+    return op(body, view=True, promote=None, put=lambda x, value, **static: body(x.array, **static)[1][0](value))
+
+
+@moving
 def reshape(x, *, shape):
     """y = x in another shape;   dL/dx = g in x's shape."""
     old = x.shape
     return backend_of(x).reshape(x, shape=shape), (lambda g: backend_of(g).reshape(g, shape=old),)
 
 
-@op(view=True, promote=None)
+@moving
 def transpose(x, *, axes):
     """y = x with its axes in the order `axes`;   dL/dx = g with the order undone."""
     back = tuple(sorted(range(len(axes)), key=lambda i: axes[i]))
     return backend_of(x).transpose(x, axes=axes), (lambda g: backend_of(g).transpose(g, axes=back),)
 
 
-@op(view=True, promote=None)
+@moving
 def swapaxes(x, *, axis1, axis2):
     """y = x with two axes exchanged;   dL/dx = g with them exchanged again."""
     y = backend_of(x).swapaxes(x, axis1=axis1, axis2=axis2)
@@ -49,10 +54,11 @@ def transfer(x, *, device):
     return B.transfer(x, device=device), (lambda g: backend_of(g).transfer(g, device=home),)
 
 
-@op(view=True, promote=None)
+@op(promote=None)
 def flip(x, *, axis):
-    """y = x with the order along `axis` reversed;   dL/dx = g reversed likewise."""
-    return backend_of(x).flip(x, axis=axis), (lambda g: backend_of(g).flip(g, axis=axis),)
+    """y = a copy of x with the order along `axis` reversed;   dL/dx = g reversed likewise."""
+    B = backend_of(x)
+    return B.copy(B.flip(x, axis=axis)), (lambda g: backend_of(g).flip(g, axis=axis),)
 
 
 def _cut(axis, start, stop):
@@ -123,7 +129,7 @@ def pad(x, *, width, value=0.0):
 
 
 # indexing
-@op(view=True, promote=None)
+@op(view=True, promote=None, put=lambda x, value, *, index: setitem(x, value, index=index))
 def getitem(x, *, index):
     """y = x[index], as in NumPy: slices, integers, None, Ellipsis, integer arrays (repeats allowed), masks.
 
@@ -132,6 +138,27 @@ def getitem(x, *, index):
     shape, y = x.shape, x[index]
     if y.__class__ not in BACKENDS:  # a NumPy scalar: with an Ellipsis the element comes as a 0-d view
         y = x[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+    return y, (lambda g: backend_of(g).index_add(g, index=index, shape=shape),)
+
+
+def _lattice_definition(x, *, index, **how):
+    """The elements of x at the index."""
+    return x[index]
+
+
+def _lattice_put(x, value, *, index, **how):
+    """x with the value at the index, where no two elements are one."""
+    B = backend_of(x.array)
+    if bool(B.any(index_add(B.ones_like(x.array[index]), index=index, shape=x.shape) > 1)):
+        raise RuntimeError("in place: this view shows an element more than once; write y = y + ... instead")
+    return setitem(x, value, index=index)
+
+
+@op(view="always", promote=None, composed=_lattice_definition, put=_lattice_put)
+def lattice(x, *, index, start, size, steps):
+    """y = x[index], the places start + i steps[0] + j steps[1] ... of x, as a view;   dL/dx = g added there."""
+    shape = x.shape
+    y = backend_of(x).lattice(x, start=start, size=size, steps=steps)
     return y, (lambda g: backend_of(g).index_add(g, index=index, shape=shape),)
 
 

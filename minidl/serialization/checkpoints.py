@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from ..backend import device
 from .archives import is_archive, read_archive
 from .files import read_source, write_file
-from .layout import header, looks_like, pack, read_array, read_header
+from .layout import LONGEST_HEADER, header, header_length, looks_like, pack, read_array, read_header
 from .locations import Storage, located, placed
 from .structure import Decoder, Encoder
 
@@ -34,14 +34,14 @@ def save(
 ) -> None:
     """Write `obj`, such as a `state_dict()` or a dict of several and some numbers, as a safetensors file.
 
-    obj: Tensors, NumPy arrays, numbers, strings, bytes and None, dtypes, devices, paths and sizes, in dicts, lists,
-    tuples, sets and namespaces. They come back as what they were, with these exceptions: a named tuple as a tuple, a
-    NumPy number as a number, a subclass of dict as a dict (OrderedDict, Counter and defaultdict stay what they are).
-    Parameters stay Parameters, `requires_grad` is kept, and what shares all its memory (tied weights) is written once
-    and shares it again. f: a path, or a file that is open for writing bytes. metadata: strings to put beside them, for
-    `read_metadata`. The Tensors lie in the file under their keys, joined by dots; the same `obj` always gives the same
-    bytes. At a path the file appears whole or not at all: it is written under a temporary name in the same folder,
-    flushed to the disk and renamed.
+    obj: Tensors, NumPy arrays, numbers, strings, bytes and None, dtypes, devices, paths, sizes, ranges and slices, in
+    dicts, lists, tuples, sets and namespaces. They come back as what they were, with these exceptions: a named tuple as
+    a tuple, a NumPy number as a number, a subclass of dict as a dict (OrderedDict, Counter and defaultdict stay what
+    they are). Parameters stay Parameters, `requires_grad` is kept, and what shares all its memory (tied weights) is
+    written once and shares it again. f: a path, or a file that is open for writing bytes. metadata: strings to put
+    beside them, for `read_metadata`. The Tensors lie in the file under their keys, joined by dots; the same `obj`
+    always gives the same bytes. At a path the file appears whole or not at all: it is written under a temporary name in
+    the same folder, flushed to the disk and renamed.
 
     Nothing is ever pickled, whatever the suffix. The arguments of PyTorch's that say how to pickle are checked, and
     change nothing; a `pickle_module` other than `pickle` is refused.
@@ -119,7 +119,7 @@ def load(
         except ValueError as error:
             raise ValueError(f"load: {name} cannot be read: {error}") from None
     try:
-        entries, notes, start = read_header(bytes(raw[: 8 + _length(raw)]), len(raw))
+        entries, notes, start = read_header(raw, len(raw))
         arrays = {key: read_array(raw, start, entry, bool(mmap)) for key, entry in entries.items()}
     except ValueError as error:
         raise ValueError(
@@ -145,7 +145,7 @@ def _decoded(note: str, tensors: dict, data: Any, name: str) -> Any:
         raise ValueError(f"load: {name} is damaged: its data have the digest {_digest(data)}, expected {digest}")
     try:
         return Decoder(tensors).decode(structure)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError):
         raise ValueError(f"load: {name} is damaged: its structure does not fit the Tensors in it") from None
 
 
@@ -158,20 +158,16 @@ def read_metadata(f: str | os.PathLike | BinaryIO) -> dict[str, str]:
     try:
         if hasattr(f, "read"):
             raw, name = read_source(f, "read_metadata")
-            start, size = raw[: 8 + _length(raw)], len(raw)
+            start, size = raw, len(raw)
         else:
             name, size = str(f), Path(f).stat().st_size
             with open(f, "rb") as stream:
                 start = stream.read(8)
-                start += stream.read(min(_length(start), size))
+                start += stream.read(length) if (length := header_length(start)) <= min(size, LONGEST_HEADER) else b""
         notes = read_header(start, size)[1]
     except ValueError as error:
         raise ValueError(f"read_metadata: {name} is damaged, or is no safetensors file ({error})") from None
     return {key: text for key, text in notes.items() if key != _KEY}
-
-
-def _length(raw: Any) -> int:
-    return int.from_bytes(raw[:8], "little")
 
 
 def _digest(data: Any) -> str:

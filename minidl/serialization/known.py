@@ -41,6 +41,62 @@ def trusted() -> list[Any]:
     return _trusted
 
 
+_PLAIN_KEYS = frozenset((str, int, float, bool, bytes, type(None)))
+_COLLIDING = 64  # keys of one hash; in honest files hardly two
+
+
+class Budget:
+    """What a pickle of `size` bytes may cost, so that reading it takes no more than some times its size and time.
+
+    An honest pickle copies a thing twice at most, and has some bytes for every container; a bomb copies one list many
+    times, makes a container of each byte, or keys of one hash, on which dicts take quadratic time.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.left, self.room = 2 * size, 100_000 + 2 * size
+        self.hashes: dict[int, list[Any]] = {}
+
+    def __call__(self, amount: int) -> None:
+        """Count what is copied."""
+        self.left -= amount
+        if self.left < 0:
+            raise ValueError("the pickle copies more than it holds")
+
+    def make(self, amount: int) -> None:
+        """Count a container that is made."""
+        self.room -= amount
+        if self.room < 0:
+            raise ValueError("the pickle makes more containers than it has anything for")
+
+    def key(self, key: Any) -> Any:
+        """A key of a dict, or an element of a set: plain, so that its hash is quick and harmless."""
+        for part in key if isinstance(key, tuple) else (key,):
+            if type(part) not in _PLAIN_KEYS:
+                raise ValueError(f"the pickle has a key of type {type(part).__name__}, which is not plain")
+        return self.distinct(key)
+
+    def distinct(self, key: Any) -> Any:
+        """A key, if not many others that were seen have its hash."""
+        if not isinstance(key, (str, bytes)):  # of these nobody knows the hashes beforehand
+            same = self.hashes.setdefault(hash(key), [])
+            if key not in same:
+                same.append(key)
+            if len(same) > _COLLIDING:
+                raise ValueError("the pickle has many keys of one hash, which would make dicts slow")
+        return key
+
+
+def checked_notes(notes: Any) -> Any:
+    """The `_metadata` of a state dict, which must be what `load_state_dict` takes: a dict of dicts with versions."""
+    fits = isinstance(notes, dict) and all(
+        isinstance(name, str) and isinstance(own, dict) and type(own.get("version")) in (int, type(None))
+        for name, own in notes.items()
+    )
+    if not fits:
+        raise ValueError(f"the _metadata of an OrderedDict should be a dict of dicts, got {notes!r:.80}")
+    return notes
+
+
 class Known:
     """A function or class of the table; `make(spend, *args)` makes the value of a call of it."""
 
@@ -85,7 +141,7 @@ class Build:
     what = "an unfinished value"
     keys: tuple[int, ...] = ()  # where the pickle remembers it
 
-    def build(self, spend: Callable[[int], None], state: Any) -> Any:
+    def build(self, spend: Budget, state: Any) -> Any:
         """The value."""
         raise NotImplementedError
 
@@ -196,9 +252,6 @@ def _scalar(spend, kind, data):
 
 
 # ----------------------------------------------------------------------------------------- plain values
-_PLAIN_KEYS = frozenset((str, int, float, bool, bytes, type(None)))
-
-
 def _copied(kind: type, allowed: tuple[type, ...]) -> Callable[..., Any]:
     """A maker of containers of plain elements, from one container or none."""
 
@@ -208,9 +261,7 @@ def _copied(kind: type, allowed: tuple[type, ...]) -> Callable[..., Any]:
         if type(given) not in allowed:
             raise ValueError(f"a {kind.__name__} is made of a {type(given).__name__}")
         spend(len(given))
-        if kind in (set, frozenset) and any(type(x) not in _PLAIN_KEYS for x in given):
-            raise ValueError(f"a {kind.__name__} has elements that are not plain")
-        return kind(given)
+        return kind([spend.key(x) for x in given] if kind in (set, frozenset) else given)
 
     return make
 
@@ -220,9 +271,7 @@ def _ordered(spend, items=None) -> OrderedDict:
     for pair in items if isinstance(items, list) else ():
         spend(1)
         key, value = pair
-        if type(key) not in _PLAIN_KEYS:
-            raise ValueError("an OrderedDict has a key that is not plain")
-        found[key] = value
+        found[spend.key(key)] = value
     return found
 
 
@@ -324,7 +373,7 @@ def _table() -> dict[str, Any]:
         "builtins.tuple": _copied(tuple, (list, tuple)),
         "builtins.dict": _copied(dict, (dict,)),
         "builtins.bytes": _copied(bytes, (bytes,)),
-        "builtins.bytearray": _copied(bytes, (bytes,)),
+        "builtins.bytearray": _copied(bytearray, (bytes,)),
         "builtins.str": _text,
         **{f"builtins.{name}": _unsupported(f"a {name}") for name in ("int", "float", "bool")},
         "builtins.slice": lambda spend, *args: slice(*map(_index, args)),

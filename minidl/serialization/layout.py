@@ -46,22 +46,28 @@ def header(entries: Mapping[str, Any], notes: Mapping[str, str]) -> bytes:
 
 def looks_like(raw: Any) -> bool:
     """Whether bytes begin as a safetensors file does: a length, and the brace that opens the header."""
-    return raw[8:9] == b"{" and 2 <= int.from_bytes(raw[:8], "little") <= min(len(raw) - 8, LONGEST_HEADER)
+    return raw[8:9] == b"{" and 2 <= header_length(raw) <= min(len(raw) - 8, LONGEST_HEADER)
 
 
-def read_header(start: bytes, size: int) -> tuple[dict[str, dict], dict[str, str], int]:
+def header_length(raw: Any) -> int:
+    """The number that a file begins with: how long its header should be."""
+    return int.from_bytes(raw[:8], "little")
+
+
+def read_header(raw: Any, size: int) -> tuple[dict[str, dict], dict[str, str], int]:
     """What a file says of its arrays, its metadata, and where its data begin; everything is checked.
 
-    start: its first bytes, with all of the header. size: of the whole file.
+    raw: the file, or at least its header; of it only the header is copied, once its length was checked. size: of the
+    whole file.
 
     Raises:
         ValueError: the header is not one, or does not fit the size of the file.
     """
-    length = int.from_bytes(start[:8], "little")
+    length = header_length(raw)
     if size < 8 or not 2 <= length <= min(size - 8, LONGEST_HEADER):
         raise ValueError(f"its header should have {length} bytes, in a file of {size}")
     try:
-        entries = json.loads(start[8 : 8 + length].decode(), object_pairs_hook=_unique)
+        entries = json.loads(bytes(raw[8 : 8 + length]).decode(), object_pairs_hook=_unique)
     except RecursionError:
         raise ValueError("its header is nested too deeply") from None
     notes = entries.pop("__metadata__", None) if isinstance(entries, dict) else None

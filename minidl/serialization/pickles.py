@@ -12,11 +12,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from .known import KNOWN, Build, Known, refuse
+from .known import KNOWN, Budget, Build, Known, checked_notes, refuse
 
 DEEPEST = 500  # levels of dicts in lists in tuples ...
 _CONTAINERS = (dict, list, tuple, set, frozenset, Namespace, SimpleNamespace)
-_KEYS = frozenset((str, int, float, bool, bytes, type(None)))
 
 # opcodes by the form of their argument
 _CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False}
@@ -24,9 +23,13 @@ _NUMBERS = {b"K": "<B", b"M": "<H", b"J": "<i", b"G": ">d"}
 _COUNTED = {  # the format of the length, and whether text, bytes or a long integer follows
     b"X": ("<I", "text"), b"\x8c": ("<B", "text"), b"\x8d": ("<Q", "text"), b"C": ("<B", "bytes"),
     b"B": ("<I", "bytes"), b"\x8e": ("<Q", "bytes"), b"U": ("<B", "old"), b"T": ("<i", "old"), b"\x8a": ("<B", "long"),
-    b"\x8b": ("<i", "long"), b"\x96": ("<Q", "bytes"),
+    b"\x8b": ("<i", "long"), b"\x96": ("<Q", "array"),
 }  # fmt: skip
-_EMPTY: dict[bytes, Callable[[], Any]] = {b"}": dict, b"]": list, b")": tuple, b"\x8f": set}
+_EMPTY: dict[bytes, tuple[Callable[[], Any], int]] = {  # and what one counts for, by the memory that it takes
+    b"}": (dict, 4), b"]": (list, 4), b")": (tuple, 0), b"\x8f": (set, 8),
+}  # fmt: skip
+_CALL = 16  # what a call counts for, which may make an OrderedDict or a namespace
+_REMEMBERED = 8  # places in the memo for one unfinished value; pickles take one
 _MEMO = {b"q": "<B", b"r": "<I"}
 _RECALL = {b"h": "<B", b"j": "<I"}
 _TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
@@ -56,8 +59,7 @@ class Pickle:
         self.raw, self.end, self.persistent, self.encoding = memoryview(raw), start, persistent, encoding
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        # what may be copied in all: an honest pickle copies a thing twice at most, a bomb copies one list many times
-        self.left = 2 * (len(self.raw) - start)
+        self.spend = Budget(len(self.raw) - start)
 
     def run(self) -> Any:
         """The value."""
@@ -72,12 +74,6 @@ class Pickle:
                 self._do(code)
         except (IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error) as error:
             raise ValueError(f"the pickle does not fit together at byte {self.end} ({error})") from None
-
-    def spend(self, amount: int) -> None:
-        """Count what is copied; more than the pickle has bytes is a bomb."""
-        self.left -= amount
-        if self.left < 0:
-            raise ValueError("the pickle copies more than it holds")
 
     def _take(self, n: int) -> bytes:
         if not 0 <= n <= len(self.raw) - self.end:
@@ -124,12 +120,16 @@ class Pickle:
             data = self._take(self._number(form))
             if kind == "long":
                 push(int.from_bytes(data, "little", signed=True))
+            elif kind == "array":
+                push(bytearray(data))
             elif kind == "bytes" or (kind == "old" and self.encoding == "bytes"):
                 push(data)
             else:
                 push(data.decode("utf-8", "surrogatepass") if kind == "text" else data.decode(self.encoding))
         elif code in _EMPTY:
-            push(_EMPTY[code]())
+            make, amount = _EMPTY[code]
+            self.spend.make(amount)
+            push(make())
         elif code in _RECALL:
             push(self.memo[self._number(_RECALL[code])])
         elif code in _MEMO or code == b"\x94":
@@ -140,6 +140,8 @@ class Pickle:
             self.memo[key] = value
             if isinstance(value, Build):
                 value.keys += (key,)
+                if len(value.keys) > _REMEMBERED:
+                    raise ValueError("the pickle remembers an unfinished value again and again")
         elif code == b"(":
             push(_MARK)
         elif code in _TUPLES:
@@ -153,7 +155,8 @@ class Pickle:
             items = self._marked() if code == b"u" else [self._pop(), self._pop()][::-1]
             self._set(items)
         elif code in (b"\x90", b"\x91"):
-            items = [checked_key(item) for item in self._marked()]
+            items = [self.spend.key(item) for item in self._marked()]
+            self.spend.make(0 if code == b"\x90" else 8)
             if code == b"\x90":
                 self._top(set).update(items)
             else:
@@ -167,6 +170,7 @@ class Pickle:
             args, function = self._pop(), self._pop()
             if not isinstance(function, Known) or not isinstance(args, tuple):
                 raise ValueError(f"the pickle calls a {type(function).__name__}")
+            self.spend.make(_CALL)
             push(function.make(self.spend, *args))
         elif code == b"b":
             self._build()
@@ -191,7 +195,7 @@ class Pickle:
         if len(items) % 2:
             raise ValueError("the pickle has a key without a value")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[checked_key(key)] = value
+            target[self.spend.key(key)] = value
 
     def _build(self) -> None:
         """Give the state of an object to it; only few kinds have one."""
@@ -204,7 +208,7 @@ class Pickle:
         elif type(target) is OrderedDict:
             if not isinstance(state, dict) or set(state) != {"_metadata"}:
                 refuse("the pickle gives attributes to an OrderedDict")
-            target._metadata = state["_metadata"]  # type: ignore[attr-defined]
+            target._metadata = checked_notes(state["_metadata"])  # type: ignore[attr-defined]
         else:
             refuse(f"the pickle gives a state to a {type(target).__name__}")
 
@@ -219,14 +223,6 @@ def find(module: Any, name: Any) -> Any:
     if full in _FOREIGN or (module.startswith("torch") and name.endswith("Storage")):
         refuse(f"it holds {full}, of elements that minidl does not have")
     refuse(f"it asks for {full} (it may be a whole pickled model, or an object of another class)", full)
-
-
-def checked_key(key: Any) -> Any:
-    """A key of a dict, or an element of a set: plain, so that its hash is quick and harmless."""
-    for part in key if isinstance(key, tuple) else (key,):
-        if type(part) not in _KEYS:
-            raise ValueError(f"the pickle has a key of type {type(part).__name__}")
-    return key
 
 
 def check_tree(value: Any, refused: tuple[type, ...]) -> None:

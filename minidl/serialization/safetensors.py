@@ -7,7 +7,7 @@ Files of either side are read by the other. A program that says `from safetensor
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..tensor import Tensor
 from .files import read_source, write_file
 from .layout import header, pack, read_array, read_header
 from .locations import placed
+from .structure import same_memory
 
 __all__ = ["load", "load_file", "load_model", "safe_open", "save", "save_file", "save_model"]
 
@@ -26,9 +27,9 @@ def save(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = Non
 
     Raises:
         TypeError: they are not Tensors under strings, or the metadata are not strings.
-        RuntimeError: several share memory, which the format has no word for; see `save_model`.
+        RuntimeError: several share memory, in whole or in part, which the format has no word for; see `save_model`.
     """
-    shared = _shared(tensors)
+    shared = _overlapping(tensors)
     if shared:
         raise RuntimeError(f"save: these Tensors share memory: {shared}; use save_model, or clone() them")
     return _packed(tensors, metadata)
@@ -65,13 +66,19 @@ def load_file(filename: str | os.PathLike, device: str | int | device = "cpu") -
 def save_model(
     model: Any, filename: str | os.PathLike, metadata: Mapping[str, str] | None = None, force_contiguous: bool = True
 ) -> None:
-    """Write the state of a Module; of Tensors that share all their memory one, and in the metadata the other names.
+    """Write the state of a Module; of Tensors that share memory the one with all of it, and in the metadata the others.
 
     force_contiguous: the memory in the file is always contiguous.
+
+    Raises:
+        RuntimeError: Tensors share memory of which none of them has all.
     """
     state, notes = dict(model.state_dict()), dict(metadata or {})
-    for group in _shared(state):
-        kept, *others = group
+    for group in _overlapping(state):
+        kept = _whole({name: state[name].array for name in group})
+        if kept is None:
+            raise RuntimeError(f"save_model: these Tensors share memory of which none has all: {group}; clone() them")
+        others = [name for name in group if name != kept]
         for name in others:
             notes.setdefault(name, kept)
             del state[name]
@@ -90,11 +97,15 @@ def load_model(
     """
     state, own = load_file(filename, device), model.state_dict()
     given = dict(state)
-    for group in _shared(own):
-        known = [name for name in group if name in given]
-        for name in group if known else ():
-            given.setdefault(name, given[known[0]])
-    missing = {name for name in own if name not in given}
+    within: set[str] = set()  # on the memory of others that are in the file
+    for group in _overlapping(own):
+        known = [name for name in group if name in state]
+        within.update(group if known else ())
+        for name in group:
+            twins = [n for n in known if same_memory(own[n].array) == same_memory(own[name].array)]
+            if twins:
+                given.setdefault(name, given[twins[0]])
+    missing = {name for name in own if name not in given and name not in within}
     unexpected = [name for name in state if name not in own]
     if strict and (missing or unexpected):
         text = f"load_model: {filename} does not fit {type(model).__name__}"
@@ -146,8 +157,45 @@ class safe_open:
         """One of them."""
         if name not in self._entries:
             raise KeyError(f"safe_open: there is no {name!r}, only {', '.join(self.keys())}")
-        array = read_array(self._raw, self._start, self._entries[name])
+        return self._given(read_array(self._raw, self._start, self._entries[name]))
+
+    def get_slice(self, name: str) -> TensorSlice:
+        """One of them, of which only what is then indexed is read: `f.get_slice("weight")[:2]`."""
+        if name not in self._entries:
+            raise KeyError(f"safe_open: there is no {name!r}, only {', '.join(self.keys())}")
+        return TensorSlice(self._raw, self._start, self._entries[name], self._given)
+
+    def _given(self, array: np.ndarray) -> Any:
         return array if self._framework in ("np", "numpy") else placed(array, self._device)
+
+
+class TensorSlice:
+    """A Tensor in a file, of which parts are read by indexing it with numbers, slices and `...`.
+
+    >>> from minidl.tensor import Tensor
+    >>> save_file({"weight": Tensor(np.arange(6.0).reshape(3, 2))}, "weights.safetensors")
+    >>> with safe_open("weights.safetensors", framework="pt") as f:
+    ...     part = f.get_slice("weight")
+    ...     part.get_shape(), part.get_dtype(), part[1:, 0].tolist()
+    ([3, 2], 'F32', [2.0, 4.0])
+    """
+
+    def __init__(self, raw: Any, start: int, entry: dict, given: Callable[[np.ndarray], Any]) -> None:
+        self._raw, self._start, self._entry, self._given = raw, start, entry, given
+
+    def get_shape(self) -> list[int]:
+        """Its shape."""
+        return list(self._entry["shape"])
+
+    def get_dtype(self) -> str:
+        """Its dtype, by the format's name."""
+        return self._entry["dtype"]
+
+    def __getitem__(self, index: Any) -> Any:
+        for part in index if isinstance(index, tuple) else (index,):
+            if not (isinstance(part, (int, slice)) or part is Ellipsis) or isinstance(part, bool):
+                raise TypeError(f"get_slice: expected numbers, slices and ..., got {type(part).__name__} {part!r:.40}")
+        return self._given(np.array(read_array(self._raw, self._start, self._entry, True)[index]))
 
 
 def _device(where: Any) -> device:
@@ -156,7 +204,7 @@ def _device(where: Any) -> device:
 
 def _header(raw: Any, name: str) -> tuple[dict[str, dict], dict[str, str], int]:
     try:
-        return read_header(bytes(raw[: 8 + int.from_bytes(raw[:8], "little")]), len(raw))
+        return read_header(raw, len(raw))
     except ValueError as error:
         raise ValueError(f"{name} is damaged, or is no safetensors file of dtypes that minidl has ({error})") from None
 
@@ -182,13 +230,37 @@ def _packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -
     return header(entries, notes) + data
 
 
-def _shared(tensors: Mapping[str, Any]) -> list[list[str]]:
-    """The names of Tensors that are on the same memory, in groups."""
+def _bounds(array: Any) -> tuple[int, int]:
+    """Where the memory of an array on the host begins and ends."""
+    begin = end = array.__array_interface__["data"][0]
+    for n, step in zip(array.shape, array.strides, strict=True):
+        begin, end = begin + min(0, (n - 1) * step), end + max(0, (n - 1) * step)
+    return begin, end + array.itemsize
+
+
+def _whole(arrays: dict[str, Any]) -> str | None:
+    """The first of arrays that share memory which has all of it; on a GPU they are one array."""
+    if not all(isinstance(a, np.ndarray) for a in arrays.values()):
+        return next(iter(arrays))
+    bounds = {name: _bounds(a) for name, a in arrays.items()}
+    begin, end = min(b for b, _ in bounds.values()), max(e for _, e in bounds.values())
+    return next((name for name, a in arrays.items() if bounds[name] == (begin, end) and a.nbytes == end - begin), None)
+
+
+def _overlapping(tensors: Mapping[str, Any]) -> list[list[str]]:
+    """The names of Tensors that share memory, in groups; on a GPU of those that are one array."""
     groups: dict[Any, list[str]] = {}
+    placed_at: list[tuple[int, int, str]] = []
     for name in sorted(tensors):
         array = getattr(tensors[name], "array", None)
-        if array is not None and array.size:
-            on_host = isinstance(array, np.ndarray)
-            place = (array.__array_interface__["data"][0], array.shape, array.strides) if on_host else id(array)
-            groups.setdefault(place, []).append(name)
-    return [names for names in groups.values() if len(names) > 1]
+        if isinstance(array, np.ndarray) and array.size:
+            placed_at.append((*_bounds(array), name))
+        elif array is not None and array.size:
+            groups.setdefault(id(array), []).append(name)
+    last = -1
+    for begin, end, name in sorted(placed_at):
+        if begin >= last:
+            key = ("host", begin)
+        groups.setdefault(key, []).append(name)
+        last = max(last, end)
+    return [sorted(names) for names in groups.values() if len(names) > 1]

@@ -16,6 +16,7 @@ import numpy as np
 from ..backend import BACKENDS, backend_of, device
 from ..backend.dtypes import UNHELD, as_dtype, dtype
 from ..tensor import Parameter, Size, Tensor
+from .known import Budget, checked_notes
 
 _PLAIN = (bool, int, float, str, type(None))
 _FACTORIES: dict[str, Any] = {kind.__name__: kind for kind in (dict, list, set, int, float, str, bool)}
@@ -58,7 +59,13 @@ class Encoder:
             items = sorted([self.encode(item, (*path, "an element")) for item in value], key=json.dumps)
             return {"$set" if isinstance(value, set) else "$frozenset": items}
         if isinstance(value, (bytes, bytearray)):
-            return {"$bytes": base64.b64encode(value).decode()}
+            kind = "$bytes" if isinstance(value, bytes) else "$bytearray"
+            return {kind: base64.b64encode(value).decode()}
+        if isinstance(value, complex):
+            return {"$complex": [value.real, value.imag]}
+        if isinstance(value, (range, slice)):
+            ends = [self.encode(n, path) for n in (value.start, value.stop, value.step)]
+            return {"$range" if isinstance(value, range) else "$slice": ends}
         if isinstance(value, dtype):
             return {"$dtype": value.name}
         if isinstance(value, device):
@@ -109,9 +116,7 @@ class Encoder:
         array = value.array
         if array.__class__ not in BACKENDS:
             raise TypeError(f"save: {'.'.join(path) or 'the object'} is a row-sparse Tensor; save its to_dense()")
-        memory: Any = id(array)
-        if isinstance(array, np.ndarray) and array.size:
-            memory = (array.__array_interface__["data"][0], array.shape, array.strides, array.dtype)
+        memory = same_memory(array)
         name = self.memories.get(memory)
         own = self._free(path) if name else self._array(array, path)
         self.memories.setdefault(memory, own)
@@ -131,7 +136,12 @@ class Encoder:
 
     def _array(self, value: Any, path: tuple[str, ...]) -> str:
         host = backend_of(value).to_host(value)
-        as_dtype(host.dtype.newbyteorder("="))
+        try:
+            as_dtype(host.dtype.newbyteorder("="))
+        except TypeError as error:
+            raise TypeError(
+                f"save: {'.'.join(path) or 'the object'} is an array that cannot be kept: {error}"
+            ) from None
         name = self._free(path)
         self.arrays[name] = host
         return name
@@ -155,11 +165,19 @@ def _refusal(value: Any, path: tuple[str, ...]) -> str:
     )
 
 
+def same_memory(array: Any) -> Any:
+    """What two arrays have in common that are all the same memory, seen in the same way."""
+    if isinstance(array, np.ndarray) and array.size:
+        return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
+    return id(array)
+
+
 class Decoder:
     """Makes a value of JSON; `tensors` has a Tensor for each name."""
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         self.tensors, self.objects = tensors, dict[str, Tensor]()
+        self.distinct = Budget(0).distinct
 
     def decode(self, value: Any) -> Any:
         """The value that `Encoder.encode` was given."""
@@ -191,13 +209,13 @@ class Decoder:
         return tuple(self.decode(content))
 
     def _dict(self, content: list) -> dict:
-        return {self.decode(key): self.decode(item) for key, item in content}
+        return {self.distinct(self.decode(key)): self.decode(item) for key, item in content}
 
     def _ordered(self, content: list) -> OrderedDict:
         items, *notes = content
         found = OrderedDict(self.decode(items))
         if notes:
-            found._metadata = self.decode(notes[0])  # type: ignore[attr-defined]
+            found._metadata = checked_notes(self.decode(notes[0]))  # type: ignore[attr-defined]
         return found
 
     def _counter(self, content: Any) -> Counter:
@@ -210,13 +228,28 @@ class Decoder:
         return Size([int(n) for n in content])
 
     def _set(self, content: list) -> set:
-        return set(self.decode(content))
+        return {self.distinct(item) for item in self.decode(content)}
 
     def _frozenset(self, content: list) -> frozenset:
-        return frozenset(self.decode(content))
+        return frozenset(self._set(content))
 
     def _bytes(self, content: str) -> bytes:
         return base64.b64decode(content, validate=True)
+
+    def _bytearray(self, content: str) -> bytearray:
+        return bytearray(self._bytes(content))
+
+    def _complex(self, content: list) -> complex:
+        real, imaginary = map(float, content)
+        return complex(real, imaginary)
+
+    def _range(self, content: list) -> range:
+        start, stop, step = map(self.decode, content)
+        return range(start, stop, step)
+
+    def _slice(self, content: list) -> slice:
+        start, stop, step = map(self.decode, content)
+        return slice(start, stop, step)
 
     def _dtype(self, content: str) -> dtype:
         return UNHELD[content] if content in UNHELD else as_dtype(content)

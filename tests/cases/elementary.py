@@ -413,6 +413,25 @@ for _index in (
     if any(isinstance(i, np.ndarray) for i in _index):
         _shape = np.zeros((3, 3, 4))[_index].shape
         case("index_add", [normal(*_shape)], added_at, _index_names(_index), index=_index, shape=(3, 3, 4))
+case(
+    "lattice",
+    [normal(4, 5)],
+    lambda x, index, start, size, steps: np.array([[x[1 + i, i + 2 * j] for j in range(2)] for i in range(3)]),
+    index=(np.array([[1, 1], [2, 2], [3, 3]]), np.array([[0, 2], [1, 3], [2, 4]])),
+    start=(1, 0),
+    size=(3, 2),
+    steps=((1, 1), (0, 2)),
+)
+case(
+    "lattice",
+    [normal(5)],
+    lambda x, index, start, size, steps: np.array([x[:3], x[1:4], x[2:]]),
+    "overlapping",
+    index=(np.array([[0, 1, 2], [1, 2, 3], [2, 3, 4]]),),
+    start=(0,),
+    size=(3, 3),
+    steps=((1,), (1,)),
+)
 for _index in ((1,), (slice(None), 1, slice(0, 4, 2)), (np.array([2, 0]),), (np.array([True, False, True]), 1)):
     _shape = np.zeros((3, 3, 4))[_index].shape
     case("setitem", [normal(3, 3, 4), normal(*_shape)], assigned, _index_names(_index), index=_index)

@@ -27,7 +27,7 @@ def _inside(y, width, shape):
 
 def max_pool2d(x, *, kernel, stride, dilation, width, out):
     """The largest value of each window and its place in the window; see ops/pool.py."""
-    x = _padded(x, width, -math.inf)
+    image, x = x, _padded(x, width, -math.inf)
     size = kernel[0] * kernel[1]
     kind = np.int8 if size < 128 else np.int16 if size < 32768 else np.int32
     # the largest of each row of a window, and its column; later places have larger numbers, so that the largest number
@@ -57,6 +57,12 @@ def max_pool2d(x, *, kernel, stride, dilation, width, out):
             k, l = divmod(i, kernel[1])
             at = x[:, :, _cut(k * dilation[0], out[0], stride[0]), _cut(l * dilation[1], out[1], stride[1])]
             where[np.isnan(at)] = i
+    if x is not image and best.size and best.min() == -math.inf:  # nothing is larger than the padding: the first pixel
+        inside, lowest = _padded(np.ones(image.shape, dtype=bool), width, False), best == -math.inf
+        for i in reversed(range(size)):
+            k, l = divmod(i, kernel[1])
+            at = inside[:, :, _cut(k * dilation[0], out[0], stride[0]), _cut(l * dilation[1], out[1], stride[1])]
+            where[lowest & at] = i
     return best, where
 
 

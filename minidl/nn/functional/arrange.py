@@ -8,6 +8,7 @@ import numpy as np
 
 from ... import functions as F
 from ...backend import ArgumentError, backend_of
+from ...functions.arguments import separate
 from ...ops import pool as P
 from ...ops import shape as S
 from ...tensor import Tensor, wrap
@@ -37,6 +38,7 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) 
     if any(n + a + b < 0 or n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(shape, width, strict=True)):
         raise ArgumentError(f"pad: {tuple(pad)} takes away more than there is of {tuple(shape)}")
     if mode != "constant":
+        given = input
         if value not in (None, 0):
             raise ArgumentError(f"pad: value={value} has no meaning for mode={mode!r}")
         if not 2 <= len(pad) <= 6 or nd - len(pad) // 2 not in (1, 2):
@@ -47,7 +49,7 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) 
         for axis, (before, after) in enumerate(width):
             if before or after:
                 input = _continued(input, axis, before, after, mode)
-        return input
+        return separate(input, given)
     if any(n < 0 for both in width for n in both):
         cut = tuple([slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(shape, width, strict=True)])
         input, width = S.getitem(input, index=cut), [(max(a, 0), max(b, 0)) for a, b in width]
@@ -130,7 +132,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         )
     x = F.reshape(input, (*rest, c // (r * r), r, r, h, w))
     x = S.transpose(x, axes=(*range(k), k, k + 3, k + 1, k + 4, k + 2))
-    return F.reshape(x, (*rest, c // (r * r), h * r, w * r))
+    return separate(F.reshape(x, (*rest, c // (r * r), h * r, w * r)), input)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -144,7 +146,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         raise RuntimeError(f"pixel_unshuffle: {h} x {w} pixels cannot be divided by {r} (input is {(*rest, c, h, w)})")
     x = F.reshape(input, (*rest, c, h // r, r, w // r, r))
     x = S.transpose(x, axes=(*range(k), k, k + 2, k + 4, k + 1, k + 3))
-    return F.reshape(x, (*rest, c * r * r, h // r, w // r))
+    return separate(F.reshape(x, (*rest, c * r * r, h // r, w // r)), input)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -163,7 +165,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
             f"{tuple(input.shape)}"
         )
     x = F.reshape(input, (n, groups, c // groups, math.prod(size)))
-    return F.reshape(S.swapaxes(x, axis1=1, axis2=2), (n, c, *size))
+    return separate(F.reshape(S.swapaxes(x, axis1=1, axis2=2), (n, c, *size)), input)
 
 
 def native_channel_shuffle(input: Tensor, groups: int) -> Tensor:

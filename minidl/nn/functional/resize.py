@@ -10,6 +10,7 @@ import numpy as np
 
 from ... import functions as F
 from ...backend import ArgumentError, get_backend
+from ...functions.arguments import separate
 from ...ops import shape as S
 from ...tensor import Tensor, wrap
 from ..checks import floating, ints, number
@@ -149,7 +150,7 @@ def interpolate(
             if mode == "nearest" and dims == 2 and m in (n, 2 * n):  # as PyTorch has it, for images alone
                 scale = None
             x = _picked(x, axis, m, _nearest(n, m, scale, mode == "nearest-exact"))
-    return x
+    return separate(x, input)
 
 
 def _picked(x: Tensor, axis: int, m: int, index: np.ndarray) -> Tensor:

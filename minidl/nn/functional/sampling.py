@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import functions as F
 from ...backend import ArgumentError, backend_of, get_backend
+from ...ops import elementwise as E
 from ...ops import linalg as L
 from ...ops import shape as S
 from ...tensor import Tensor, wrap
@@ -177,4 +178,7 @@ def grid_sample(
         weights.append(wrap(B.astype(inside, input.array.dtype)))
         part = part * functools.reduce(lambda a, b: a * b, weights)
         total = part if total is None else total + part
+    if mode == "nearest" and grid.requires_grad:  # it jumps from pixel to pixel: the gradient is there, and 0
+        nothing = E.where(wrap(B.zeros((n, 1, many), dtype=bool)), S.getitem(flat, index=(Ellipsis, 0)), 0.0)
+        total = total + nothing
     return F.reshape(total, (n, c, *out))
