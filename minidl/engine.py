@@ -250,9 +250,9 @@ def _is_view(y, x) -> bool:
 
 def _seen_from(out: Tensor, x: Tensor, op: Op | None, static) -> None:
     """Note that `out` is a view of x, made by `op` (None: one of several), and of what x is a view of."""
-    edge = x.edge
+    edge, base = x.edge, x._base
     number = edge and (edge.order if edge.__class__ is Node else edge[0].order)
-    out.version, out._base = x.version, (weakref.ref(x), living_base(x._base), ((op, static),), number)
+    out.version, out._base = x.version, (weakref.ref(x), base and living_base(base), ((op, static),), number)
 
 
 def _plain(y):

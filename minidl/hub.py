@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from . import serialization
 from .data.datasets.download import fetch
-from .serialization import load
 
 __all__ = ["download_url_to_file", "get_dir", "load_state_dict_from_url", "set_dir"]
 
@@ -91,4 +91,4 @@ def load_state_dict_from_url(
     if not path.exists():
         found = _HASH.search(name) if check_hash else None
         download_url_to_file(url, path, found[1] if found else None, progress)
-    return load(path, map_location=map_location, weights_only=weights_only)
+    return serialization.load(path, map_location=map_location, weights_only=weights_only)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from . import autograd, creation, rows, views  # noqa: F401  (views attaches its own methods)
+from . import autograd, creation, rows, ufuncs, views  # noqa: F401  (the last two attach their own methods)
 from . import functions as F
 from .backend import ABSENT, BACKENDS, ArgumentError, backend_of, device, layouts
 from .backend.dtypes import as_dtype, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
@@ -40,7 +40,7 @@ for _name in set(F.__all__) - _NOT_METHODS:
     _raw = getattr(getattr(F, _name), "raw", getattr(F, _name))
     _others = _OTHER_TENSORS & set(_raw.__code__.co_varnames[: _raw.__code__.co_argcount])
     setattr(Tensor, _name, getattr(F, _name) if _others else _raw)  # among the arguments of one Tensor it is `self`
-Tensor.__neg__, Tensor.__abs__, Tensor.__matmul__ = E.negative, E.absolute, F.matmul
+Tensor.__neg__, Tensor.__abs__, Tensor.__matmul__, Tensor.__pos__ = E.negative, E.absolute, F.matmul, F.positive
 Tensor.__gt__, Tensor.__ge__, Tensor.__lt__, Tensor.__le__ = E.greater, E.greater_equal, E.less, E.less_equal
 Tensor.__add__, Tensor.__sub__, Tensor.__mul__, Tensor.__truediv__ = E.add, E.subtract, E.multiply, E.divide
 Tensor.__radd__, Tensor.__rmul__, Tensor.__floordiv__, Tensor.__mod__ = E.add, E.multiply, E.floor_divide, E.remainder
@@ -357,7 +357,7 @@ def to(
         elif isinstance(a, (_device, int)) or (isinstance(a, str) and a.startswith(("cpu", "cuda", *ABSENT))):
             device = a
         else:
-            dtype = a
+            dtype = _dtype_named(a) if isinstance(a, str) else a
     y = self
     if dtype is not None and self.array.dtype != (wanted := as_dtype(dtype).dtype):
         y = E.astype(y, dtype=wanted)
@@ -371,6 +371,13 @@ def to(
 
 
 _device = device
+
+
+def _dtype_named(name: str):
+    try:
+        return as_dtype(name)
+    except TypeError:
+        raise ArgumentError(f"to: expected a dtype or a device ('cpu', 'cuda' or 'cuda:N'), got {name!r}") from None
 
 
 def _cast(name, kind):

@@ -20,20 +20,21 @@ class _Mode(threading.local):
     dtype = float32  # of new floating-point tensors
 
 
-mode = _Mode()
+mode = _now = _Mode()
 tick = count(1).__next__  # numbers for nodes and in-place changes, in the order in which they happen
 last_change = 0  # the number of the last in-place change of any tensor
 _counting = threading.Lock()
 watching = 0  # how many threads are in anomaly mode, hooks of all modules, views: one integer test while it is nought
+attending = 0  # the same without views, which concern no calls of modules
 views = False  # whether a tensor of which there was a view was ever changed in place as part of a graph
 
 
 class set_grad_enabled(contextlib.ContextDecorator):
     """Record ops in this thread, or not: at once when called, until the end of the block when used with `with`."""
 
-    def __init__(self, enabled: bool) -> None:
-        self._outer = [(mode.grad, mode.inference)]
-        self._enabled = bool(enabled)
+    def __init__(self, mode: bool) -> None:
+        self._outer = [(_now.grad, _now.inference)]
+        self._enabled = bool(mode)
         self._set()
 
     def _set(self) -> None:
@@ -158,11 +159,12 @@ class detect_anomaly(contextlib.ContextDecorator):
         _watch(*self._outer.pop())
 
 
-def watch(change: int) -> None:
-    """Count those who watch."""
-    global watching
+def watch(change: int, modules: bool = True) -> None:
+    """Count those who watch ops and, but for views, the calls of modules."""
+    global watching, attending
     with _counting:
         watching += change
+        attending += change * modules
 
 
 def _watch(anomaly: bool, check_nan: bool) -> tuple[bool, bool]:

@@ -187,7 +187,7 @@ class Tensor:
             return self
         if not modes.views and sys.getrefcount(weakref.ref(self)) > 1:  # a view holds this reference, too
             modes.views = True
-            modes.watch(1)  # from now on every op looks whether its inputs are such views
+            modes.watch(1, False)  # from now on every op looks whether its inputs are such views
         kept = y._requires_grad and self.grad_fn is not None and self.grad_fn.retained
         edge, self._requires_grad = y.edge, y._requires_grad  # False: overwritten by a constant
         if fresh:

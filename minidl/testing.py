@@ -1,12 +1,13 @@
-"""Checks for derivatives: PyTorch's `gradcheck` and `gradgradcheck`, and `check_op` for ops that you write yourself.
+"""PyTorch's `assert_close`; and checks for derivatives: `gradcheck`, `gradgradcheck`, and `check_op` for your own ops.
 
-All of them compare with central differences in double precision. `check_op` runs in addition what a body easily gets
+The latter compare with central differences in double precision. `check_op` runs in addition what a body easily gets
 wrong: the dtype, memory that is not contiguous, and writing into what does not belong to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ from .engine import Op
 from .modes import enable_grad
 from .tensor import Tensor, wrap
 
-__all__ = ["Case", "GradcheckError", "check_op", "gradcheck", "gradgradcheck", "scattered"]
+__all__ = ["Case", "GradcheckError", "assert_close", "check_op", "gradcheck", "gradgradcheck", "scattered"]
 
 
 def _is_array(x: Any) -> bool:
@@ -279,3 +280,168 @@ def check_op(op: Callable, *inputs, expected=None, fixed: Sequence[int] = (), **
     for check in CHECKS:
         if case.leaves or check in (check_forward, check_layout, check_purity):
             check(case)
+
+
+# ------------------------------------------------------------------------------------------------------- closeness
+_TOLERANCES = {"float16": (1e-3, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}  # rtol, atol; else 0, 0
+_Path = tuple[Any, ...]  # the indices and keys that lead to an item
+
+
+def assert_close(
+    actual: Any,
+    expected: Any,
+    *,
+    allow_subclasses: bool = True,
+    rtol: float | None = None,
+    atol: float | None = None,
+    equal_nan: bool = False,
+    check_device: bool = True,
+    check_dtype: bool = True,
+    check_layout: bool = True,
+    check_stride: bool = False,
+    msg: str | Callable[[str], str] | None = None,
+) -> None:
+    """Raise AssertionError unless |actual - expected| <= atol + rtol |expected| for every element.
+
+    Tensors, NumPy arrays, numbers, bools and None, also within lists, tuples and dicts; both must be of one type. The
+    tolerances not given are those of the wider of the two dtypes: float16 1e-3 and 1e-5, float32 1.3e-6 and 1e-5,
+    float64 (and Python's float) 1e-7 and 1e-7, integers and bools 0. Shapes, and unless switched off devices, dtypes
+    and layouts, must be equal. msg: the error's text, or a function that makes it of the text that it would be.
+
+    Raises:
+        AssertionError: says what differs, how much, and where.
+        ValueError: only one of rtol and atol was given.
+        TypeError: inputs that cannot be compared.
+
+    >>> import minidl
+    >>> assert_close(minidl.tensor([1.0, 2.0]), minidl.tensor([1.0, 2.1]))
+    Traceback (most recent call last):
+    AssertionError: Tensor-likes are not close!
+    <BLANKLINE>
+    Mismatched elements: 1 / 2 (50.0%)
+    Greatest absolute difference: 0.09999990463256836 at index (1,) (up to 1e-05 allowed)
+    Greatest relative difference: 0.04761900380253792 at index (1,) (up to 1.3e-06 allowed)
+    """
+    if (rtol is None) != (atol is None):
+        given = "atol" if rtol is None else "rtol"
+        raise ValueError(f"assert_close: rtol and atol must be given together, got only {given}")
+    for a, b, path in _pairs(actual, expected, ()):
+        if isinstance(a, str):  # what is wrong with the containers
+            wrong: str | None = a
+        elif a is None or b is None:
+            wrong = None if a is b else f"None mismatch: {a!r} is not {b!r}"
+        elif isinstance(a, (bool, np.bool_)) and isinstance(b, (bool, np.bool_)):
+            wrong = None if a == b else f"Booleans mismatch: {a} is not {b}"
+        elif _is_number(a) and _is_number(b):
+            wrong = _different_numbers(a, b, rtol, atol, equal_nan, check_dtype)
+        elif _comparable(a, b) and (allow_subclasses or type(a) is type(b)):
+            a, b = (x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in (a, b))
+            wrong = _attributes(a, b, check_layout, check_device, check_dtype, check_stride)
+            wrong = wrong or _different(a, b, rtol, atol, equal_nan)
+        else:
+            raise TypeError(f"assert_close: {type(a).__name__} and {type(b).__name__} cannot be compared")
+        if wrong is not None:
+            if path:
+                wrong += "\n\nThe failure occurred for item " + "".join([f"[{key!r}]" for key in path])
+            raise AssertionError(msg if isinstance(msg, str) else wrong if msg is None else msg(wrong))
+
+
+def _pairs(a: Any, b: Any, path: _Path) -> Iterator[tuple[Any, Any, _Path]]:
+    """The pairs within two equal containers and the way to each; a str in the place of a pair says what is wrong."""
+    texts = isinstance(a, str) or isinstance(b, str)
+    if texts:
+        raise TypeError(f"assert_close: {type(a).__name__} and {type(b).__name__} cannot be compared")
+    if isinstance(a, Sequence) and isinstance(b, Sequence):
+        if len(a) != len(b):
+            yield f"The length of the sequences mismatch: {len(a)} != {len(b)}", None, path
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            yield from _pairs(x, y, (*path, i))
+    elif isinstance(a, Mapping) and isinstance(b, Mapping):
+        missing, more = [k for k in b if k not in a], [k for k in a if k not in b]
+        if missing or more:
+            text = "The keys of the mappings do not match:"
+            text += f"\nMissing keys in the actual mapping: {missing}" if missing else ""
+            yield text + (f"\nAdditional keys in the actual mapping: {more}" if more else ""), None, path
+        for key in a:
+            yield from _pairs(a[key], b[key], (*path, key))
+    else:
+        yield a, b, path
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, (int, float)) and not isinstance(x, bool)
+
+
+def _comparable(a: Any, b: Any) -> bool:
+    related = isinstance(a, type(b)) or isinstance(b, type(a))
+    return (
+        related and isinstance(a, (Tensor, np.ndarray, np.generic)) and isinstance(b, (Tensor, np.ndarray, np.generic))
+    )
+
+
+def _allowed(kinds: Sequence[str], rtol: float | None, atol: float | None) -> tuple[float, float]:
+    """The tolerances: as given, or the largest of those that belong to the dtypes."""
+    if rtol is not None and atol is not None:
+        return rtol, atol
+    found = [_TOLERANCES.get(kind, (0.0, 0.0)) for kind in kinds]
+    return max(r for r, _ in found), max(a for _, a in found)
+
+
+def _different_numbers(a: float, b: float, rtol, atol, equal_nan: bool, check_dtype: bool) -> str | None:
+    kinds = [float if isinstance(x, float) else int for x in (a, b)]
+    if check_dtype and kinds[0] is not kinds[1]:
+        return f"The (d)types do not match: {kinds[0]} != {kinds[1]}."
+    rtol, atol = _allowed(["float64" if kind is float else "int64" for kind in kinds], rtol, atol)
+    if a == b or (equal_nan and a != a and b != b):
+        return None
+    if math.isfinite(d := abs(a - b)) and d <= atol + rtol * abs(b):
+        return None
+    return _scalars(a, b, rtol, atol)
+
+
+def _scalars(a: float, b: float, rtol: float, atol: float) -> str:
+    close, d = bool(rtol or atol), abs(a - b)
+    limits = [f" (up to {limit} allowed)" if close else "" for limit in (atol, rtol)]
+    return (
+        f"Scalars are not {'close' if close else 'equal'}!\n\nExpected {b} but got {a}.\n"
+        f"Absolute difference: {d}{limits[0]}\nRelative difference: {d / abs(b) if b else math.inf}{limits[1]}"
+    )
+
+
+def _attributes(a: Tensor, b: Tensor, layout: bool, where: bool, dtype: bool, stride: bool) -> str | None:
+    """The first of the attributes to be checked in which two Tensors differ."""
+    checked = {"shape": True, "layout": layout, "device": where, "dtype": dtype}
+    for name, wanted in checked.items():
+        if wanted and getattr(a, name) != getattr(b, name):
+            return f"The values for attribute {name!r} do not match: {getattr(a, name)} != {getattr(b, name)}."
+    if stride and a.stride() != b.stride():
+        return f"The values for attribute 'stride()' do not match: {a.stride()} != {b.stride()}."
+    return None
+
+
+def _different(a: Tensor, b: Tensor, rtol, atol, equal_nan: bool) -> str | None:
+    """What is to be said of two Tensors' values if they are not close."""
+    rtol, atol = _allowed([a.dtype.name, b.dtype.name], rtol, atol)
+    x, y = (np.asarray(_host(t.to_dense() if t.is_sparse else t)) for t in (a, b))
+    kind = np.result_type(x, y)
+    kind = kind if kind.kind == "f" else np.dtype(np.int64)
+    x, y = x.astype(kind), y.astype(kind)
+    with np.errstate(all="ignore"):
+        d = np.abs(x - y)
+        right = (x == y) | (np.isfinite(d) & (d <= atol + rtol * np.abs(y.astype(np.float64))))
+        if equal_nan:
+            right |= np.isnan(x) & np.isnan(y)
+        if right.all():
+            return None
+        if not x.ndim:
+            return _scalars(x.item(), y.item(), rtol, atol)
+        relative = d / np.abs(y.astype(kind if kind.kind == "f" else np.float32))
+    close, n = bool(rtol or atol), int(np.size(right) - np.sum(right))
+    lines = [f"Tensor-likes are not {'close' if close else 'equal'}!", ""]
+    lines.append(f"Mismatched elements: {n} / {right.size} ({n / right.size:.1%})")
+    for name, values, limit in (("absolute", d, atol), ("relative", relative, rtol)):
+        values = np.where(right, 0, values)
+        at = tuple([int(i) for i in np.unravel_index(int(np.argmax(values)), values.shape)])
+        text = f"Greatest {name} difference: {values[at].item()} at index {at}"
+        lines.append(text + (f" (up to {limit} allowed)" if close else ""))
+    return "\n".join(lines)

@@ -24,7 +24,7 @@ LAYERS = (
     ("backend",),
     ("modes", "tensor", "guards", "engine"),
     ("ops", "autograd", "cuda", "formatting", "creation", "functions", "methods", "linalg", "rows", "serialization")
-    + ("foreach", "in_place", "special", "storage", "views")
+    + ("foreach", "in_place", "special", "storage", "ufuncs", "views")
     + (
         "accelerator",
         "amp",
@@ -52,7 +52,7 @@ NEIGHBOURS = {
     "engine": {"modes", "tensor", "guards"},
     "autograd": {"ops"},
     "functions": {"ops", "autograd", "formatting", "creation"},
-    "methods": {"ops", "autograd", "formatting", "creation", "functions", "rows", "views"},
+    "methods": {"ops", "autograd", "formatting", "creation", "functions", "rows", "ufuncs", "views"},
     "rows": {"formatting"},
     "linalg": {"functions", "ops"},
     "special": {"functions"},

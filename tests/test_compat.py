@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -153,15 +154,15 @@ def test_every_name_of_pytorchs_is_here_or_explained():
 
 
 def test_every_group_names_something_that_is_missing():
+    missing = []
+    for place, known in names.torch_names().items():
+        here = names.place_here(place)
+        there = set() if here is None else set(dir(here))
+        missing += [(name, f"{place}.{name}") for name in known if name not in there]
     for group in names.GROUPS:
-        for pattern in group.names.split():
-            lone = names.Group(group.planned, group.why, pattern)
-            assert any(
-                names.re.fullmatch(pattern, n) or names.re.fullmatch(pattern, f"{place}.{n}")
-                for place, known in names.torch_names().items()
-                for n in known
-                if names.place_here(place) is None or n not in dir(names.place_here(place))
-            ), f"nothing that is missing is called {lone.names!r}"
+        for pattern in map(re.compile, group.names.split()):
+            found = any(pattern.fullmatch(name) or pattern.fullmatch(path) for name, path in missing)
+            assert found, f"nothing that is missing is called {pattern.pattern!r}"
 
 
 def test_a_sheet_of_images():
@@ -255,3 +256,22 @@ def test_nested_containers_taken_apart_and_put_together():
         tree_unflatten(leaves[:-1], spec)
     with pytest.raises(ValueError):
         tree_map(max, [1, 2], [1])
+
+
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one():
+    for place, name, right in (
+        (minidl.nn, "Conv2D", "Conv2d"),
+        (minidl.nn, "CrossEntropyloss", "CrossEntropyLoss"),
+        (minidl.nn.functional, "cross_entropi", "cross_entropy"),
+        (minidl.optim.lr_scheduler, "StepLr", "StepLR"),
+        (minidl, "squeez", "squeeze"),
+        (minidl.ones(2), "reshap", "reshape"),
+    ):
+        with pytest.raises(AttributeError, match=f"has no '{name}'; did you mean '{right}'[?]$") as error:
+            getattr(place, name)
+        assert error.value.obj is None  # else Python would add its own guess
+    for name in ("no_such_thing_at_all", "_hidden"):
+        with pytest.raises(AttributeError, match=f"has no '{name}'$"):
+            getattr(minidl.nn, name)
+    with pytest.raises(AttributeError, match="out of scope"):  # a name of PyTorch's, about which more is known
+        minidl.fft  # noqa: B018

@@ -4,6 +4,8 @@ and divergences are compared with PyTorch's in calls/distributions.py.)
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -135,3 +137,20 @@ def test_they_print_as_in_pytorch():
         repr(D.Independent(D.Normal(minidl.zeros(2), 1.0), 1))
         == "Independent(Normal(loc: minidl.Size([2]), scale: minidl.Size([2])), 1)"
     )
+    assert (
+        repr(D.Binomial(3, minidl.tensor([0.2, 0.8])))
+        == "Binomial(total_count: minidl.Size([2]), probs: minidl.Size([2]))"
+    )
+    unit = minidl.eye(2)
+    for form in "covariance_matrix precision_matrix scale_tril".split():
+        text = f"MultivariateNormal(loc: minidl.Size([2]), {form}: minidl.Size([2, 2]))"
+        assert repr(D.MultivariateNormal(minidl.zeros(2), **{form: unit})) == text
+
+
+def test_every_class_has_pytorchs_path():
+    for name in D.__all__:
+        if isinstance(getattr(D, name), type) and name not in ("Distribution", "Independent"):
+            path = "".join([f"_{c.lower()}" if c.isupper() else c for c in name]).lstrip("_")
+            module = importlib.import_module(f"minidl.distributions.{path}")
+            assert getattr(module, name) is getattr(D, name) and getattr(D, path) is module
+    assert importlib.import_module("minidl.distributions.utils").broadcast_all(1.0, minidl.ones(2))[0].shape == (2,)

@@ -244,7 +244,7 @@ def test_shape_functions_refuse(where):
         (lambda: minidl.cat(x), "cat: expected a non-empty"),
         (lambda: minidl.cat([x, x.T]), "cat: "),
         (lambda: minidl.stack([x, x.T]), "(pile|stack): "),
-        (lambda: x.mm(x), r"matmul: cannot multiply \(2, 3\) by \(2, 3\)"),
+        (lambda: x.mm(x), r"mm: cannot multiply \(2, 3\) by \(2, 3\)"),
         (lambda: x.mm(x[0]), "mm: expected"),
         (lambda: x @ 2, "matmul|int"),
         (lambda: x.sum() @ x, "matmul: both must have"),
@@ -712,3 +712,155 @@ def test_no_function_fails_for_want_of_a_tensor_without_saying_so(name):
                 pass
             except AttributeError as error:
                 raise AssertionError(f"{name}{arguments}: {error}") from error
+
+
+# ---------------------------------------------------------------------------------------- what PyTorch's users try
+@pytest.mark.parametrize("dtype", "uint8 int8 int16 int32 int64 float32 float64".split())
+def test_div_that_truncates_keeps_whole_numbers(where, dtype):
+    a, b = np.array([7, 6, 1, 0]), np.array([2, 3, 4, 5])
+    if dtype != "uint8":
+        a, b = np.concatenate([a, -a, a, -a]), np.concatenate([b, b, -b, -b])
+    x, y = where.tensor(a, dtype), where.tensor(b, dtype)
+    expected = np.trunc(a / b)
+    for z in (minidl.div(x, y, rounding_mode="trunc"), x.div(y, rounding_mode="trunc"),
+              x.clone().div_(y, rounding_mode="trunc")):  # fmt: skip
+        assert z.dtype == x.dtype
+        np.testing.assert_array_equal(z.cpu().numpy(), expected)
+    assert x.div(2, rounding_mode="trunc").dtype == x.dtype
+    assert x.div(2.0, rounding_mode="trunc").dtype == (x.dtype if "float" in dtype else minidl.float32)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_div_that_truncates_at_the_ends():
+    big = minidl.tensor([2**62 + 1, -(2**62) - 1])
+    assert big.div(2, rounding_mode="trunc").tolist() == [2**61, -(2**61)]  # exact, where float64 is not
+    assert minidl.tensor([7.0, -7.0]).div(0, rounding_mode="trunc").tolist() == [float("inf"), -float("inf")]
+    x = minidl.tensor([7.0], requires_grad=True)
+    x.div(2, rounding_mode="trunc").backward()
+    assert x.grad.tolist() == [0.0]
+
+
+@pytest.mark.filterwarnings("ignore:(divide by zero|invalid value)")
+def test_whole_numbers_are_not_divided_by_nought():
+    x, zero = minidl.tensor([7, -7, 0]), minidl.tensor([1, 0, 1])
+    for call in (
+        lambda y: x // y,
+        lambda y: x % y,
+        lambda y: minidl.fmod(x, y),
+        lambda y: minidl.floor_divide(x, y),
+        lambda y: minidl.remainder(x, y),
+        lambda y: x.div(y, rounding_mode="floor"),
+        lambda y: x.div(y, rounding_mode="trunc"),
+    ):
+        for y, at in ((0, ""), (zero, r", at \(1,\) of the divisor"), (minidl.tensor(0), r", at \(\)")):
+            with pytest.raises(RuntimeError, match="ZeroDivisionError: whole numbers were divided by 0" + at):
+                call(y)
+        assert np.isfinite(call(2).numpy()).all() and call(2.5) is not None and call(0.0).dtype == minidl.float32
+    for call in (lambda: 7 // zero, lambda: 7 % zero, lambda: x.clone().floor_divide_(zero)):
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            call()
+    assert (minidl.zeros(0, dtype=minidl.int64) // 0).shape == (0,)
+
+
+def test_a_number_0_is_refused_on_every_device(where):
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        where.tensor([7]) // 0
+
+
+def test_an_index_without_dimensions(where):
+    one = where.tensor(3)
+    y = minidl.zeros(5).to(one.device)
+    assert y.scatter(0, one, 1.0).tolist() == y.scatter_(0, one, value=1).tolist() == [0, 0, 0, 1, 0]
+    assert y.scatter_add(0, one, where.tensor(2.0, "float32")).tolist() == [0, 0, 0, 3, 0]
+    assert y.scatter_reduce(0, one, where.tensor(2.0, "float32"), "mean").tolist() == [0, 0, 0, 1.5, 0]
+    assert y.scatter(0, one, where.tensor([2.0], "float32")).tolist() == [0, 0, 0, 2, 0]
+    assert y.scatter(0, where.tensor([3]), where.tensor(2.0, "float32")).tolist() == [0, 0, 0, 2, 0]
+    x = where.leaf([0.0, 1, 2, 3, 4])
+    z = x.gather(0, one)
+    z.backward()
+    assert z.shape == () and z.item() == 3.0 and x.grad.tolist() == [0, 0, 0, 1, 0]
+    s = where.leaf(5.0)
+    first = where.tensor([0])
+    assert s.gather(0, where.tensor([0, 0, 0])).tolist() == [5.0] * 3
+    for z, value in (
+        (s.scatter(0, first, 2.0), 2.0),
+        (s.scatter_add(0, where.tensor(0), where.tensor(2.0)), 7.0),
+        (s.scatter_add(0, where.tensor([0, 0]), where.tensor([2.0, 3.0])), 10.0),
+        (s.index_add(0, first, where.tensor(1.0)), 6.0),
+        (s.index_copy(0, first, where.tensor(1.0)), 1.0),
+        (s.index_fill(0, first, 1.0), 1.0),
+        (s.squeeze(0), 5.0),
+    ):
+        assert z.shape == () and z.item() == value and z.requires_grad
+    for call in (lambda: x.reshape(5, 1).gather(0, one), lambda: x.reshape(5, 1).scatter(0, one, 1.0)):
+        with pytest.raises(RuntimeError, match="index has 0 dimensions, input 2"):
+            call()
+
+
+def test_reductions_of_a_tensor_without_dimensions(where):
+    for name in "max min".split():
+        s = where.leaf(3.0)
+        for dim, keep in ((0, False), (-1, True)):
+            y = getattr(s, name)(dim, keep)
+            assert y.values.shape == y.indices.shape == () and y.values.item() == 3.0 and y.indices.item() == 0
+        y.values.backward()
+        assert s.grad.item() == 1.0
+        with pytest.raises(IndexError, match=f"{name}: dimension 1"):
+            getattr(s, name)(1)
+    s = where.leaf(3.0)
+    for name in "sum mean amax amin prod logsumexp nansum norm".split():
+        assert getattr(s, name)(dim=0).item() == 3.0 and getattr(s, name)(dim=-1, keepdim=True).shape == ()
+        with pytest.raises(IndexError, match="dimension 1"):
+            getattr(s, name)(dim=1)
+    assert np.isnan([s.var(0).item(), s.std(0).item()]).all() and s.std(0, unbiased=False).item() == 0.0
+    assert s.argmax(0).item() == 0 and s.count_nonzero(0).item() == 1 and s.all(0).item()
+
+
+def test_plus_and_keywords():
+    x = minidl.tensor([1.0, -2.0], requires_grad=True)
+    assert (+x).tolist() == [1.0, -2.0] and (+x).requires_grad
+    with pytest.raises(RuntimeError, match="positive: bools"):
+        +minidl.tensor([True])
+    a, v = minidl.ones(2, 2), minidl.ones(2)
+    assert minidl.mm(a, mat2=a).tolist() == a.mm(mat2=a).tolist() == [[2.0, 2.0]] * 2
+    assert minidl.bmm(a[None], mat2=a[None]).shape == (1, 2, 2)
+    assert a.mv(vec=v).tolist() == [2.0, 2.0] and v.dot(tensor=v).item() == v.vdot(other=v).item() == 2.0
+    assert minidl.swapaxes(minidl.ones(2, 3), axis0=0, axis1=1).shape == (3, 2)
+    assert minidl.ones(6).view(size=(2, 3)).shape == (2, 3)
+    with minidl.set_grad_enabled(mode=False):
+        assert not minidl.is_grad_enabled()
+    minidl.set_default_device(device="cpu")
+    minidl.set_default_device(None)
+    with pytest.raises(TypeError, match=r"^mm\(\) got an unexpected keyword"):
+        minidl.mm(a, other=a)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: minidl.ones(2) @ minidl.ones(3), ValueError, r"matmul: cannot multiply \(2,\) by \(3,\)"),
+        (lambda: minidl.ones(2, 3) @ minidl.ones(2), ValueError, r"matmul: cannot multiply \(2, 3\) by \(2,\)"),
+        (lambda: minidl.ones(2).dot(minidl.ones(3)), RuntimeError, r"dot: cannot multiply \(2,\) by \(3,\)"),
+        (lambda: minidl.ones(5, 2, 3) @ minidl.ones(4, 3, 2), ValueError, r"matmul: .*\(4, 3, 2\): the batches"),
+        (lambda: minidl.stack([minidl.ones(2), minidl.ones(3)]), RuntimeError, r"stack: .* and \(3,\) at 1"),
+        (lambda: minidl.ones(3).expand(2), RuntimeError, r"expand: a tensor of shape \(3,\) .* the shape \(2,\):"),
+        (lambda: minidl.ones(3).broadcast_to((2,)), RuntimeError, r"broadcast_to: a tensor of shape \(3,\)"),
+        (lambda: minidl.ones(3).view(2, -1), RuntimeError, r"view: .* 3 elements, .* the shape \(2, -1\)"),
+        (lambda: minidl.ones(3).reshape(2, 2), RuntimeError, r"reshape: .* the shape \(2, 2\)"),
+        (lambda: minidl.ones(0).max(), RuntimeError, r"max: the tensor of shape \(0,\) has no elements"),
+        (lambda: minidl.ones(0).amin(), RuntimeError, r"amin: the tensor of shape \(0,\) has no elements"),
+        (lambda: minidl.ones(0).argmax(), IndexError, r"argmax: the tensor of shape \(0,\) has no elements"),
+        (lambda: minidl.ones(0, 3).min(0), IndexError, r"min: dimension 0 of the shape \(0, 3\) has no elements"),
+        (lambda: minidl.ones(0, 3).amax((1, 0)), IndexError, r"amax: dimension 0"),
+        (lambda: minidl.ones(2).to("gpu"), RuntimeError, r"to: expected a dtype or a device \('cpu', .* got 'gpu'"),
+    ],
+)
+def test_messages_name_what_was_written(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_no_elements_along_another_dimension():
+    y = minidl.ones(0, 3).max(1)
+    assert y.values.shape == y.indices.shape == (0,) and minidl.ones(0, 3).amax(1).shape == (0,)
+    assert minidl.ones(0, 3).argmin(1).shape == (0,)

@@ -74,3 +74,8 @@ def test_the_folder_can_be_chosen(tmp_path, monkeypatch):
     assert hub.get_dir().endswith("minidl/hub")
     hub.set_dir(tmp_path)
     assert hub.get_dir() == str(tmp_path)
+
+
+def test_load_is_not_that_of_files():
+    with pytest.raises(AttributeError, match="hub has no 'load'; out of scope: code from the network is never run"):
+        minidl.hub.load("pytorch/vision", "resnet18")

@@ -437,3 +437,9 @@ def test_classes_are_checked_beside_an_ignored_class_within_the_range(name, opti
 def test_options_of_the_wrong_type_are_named(call, words):
     with pytest.raises(TypeError, match=words):
         call()
+
+
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "MSELoss", "L1Loss", "BCELoss", "KLDivLoss", "NLLLoss"])
+def test_a_layer_given_the_data_says_how_it_is_called(name):
+    with pytest.raises(TypeError, match=rf"{name}: .*: {name}\(\)\(input, target\)"):
+        getattr(minidl.nn, name)(minidl.ones(2, 3), minidl.ones(2, 3))

@@ -175,6 +175,17 @@ KERNELS["sigmoid"] = [
     lambda r: (_large(r, 32, 512)[:, 128:256] * 10,),
     lambda r: (np.array([-np.inf, -200.0, -88.8, -0.0, 0.0, 88.8, 200.0, np.inf], dtype=np.float32),),
 ]
+KERNELS["windows"] = [
+    lambda r: (_large(r, 40, 8, 24, 24), (2, 2), (2, 2), (1, 1), _AROUND, (12, 12)),
+    lambda r: (_large(r, 7, 3, 23, 25), (3, 4), (2, 1), (1, 2), (*_AROUND[:2], (1, 1), (2, 2)), (12, 23)),
+]
+KERNELS["unpool"] = [
+    lambda r: (_large(r, 9, 4, 144), r.permuted(np.tile(np.arange(576), (9, 4, 1)), axis=2)[:, :, :144], 576)
+]
+KERNELS["ordered"] = [
+    lambda r: (_large(r, 50, 40, 30), 1, False, 40),
+    lambda r: (_large(r, 50, 400).round(1), 1, True, 5),  # equal ones keep their order
+]
 _AROUND = ((0, 0),) * 4
 
 
@@ -219,6 +230,20 @@ def _compare_max_pool2d(both, rng, x, kernel, stride, dilation, width, out):
     y, place = both("max_pool2d", x, out=out, tolerance=0.0, **how)
     both("max_pool2d_put", _large(rng, *y.shape), place, shape=x.shape, tolerance=1e-6, **how)
     both("max_pool2d_pick", x, place, tolerance=0.0, **how)
+
+
+def _compare_windows(both, rng, x, kernel, stride, dilation, width, out):
+    how = {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width}
+    y = both("windows", x, out=out, tolerance=0.0, **how)
+    both("windows_add", _large(rng, *y.shape), shape=x.shape, tolerance=1e-6, **how)
+
+
+def _compare_unpool(both, rng, x, place, size):
+    both("unpool", x, place, size=size, tolerance=0.0)
+
+
+def _compare_ordered(both, rng, x, axis, descending, count):
+    both("ordered", x, axis=axis, descending=descending, count=count, tolerance=0.0)
 
 
 def _compare_window_sum(both, rng, x, kernel, stride, width, out):

@@ -116,7 +116,7 @@ def test_nested_structure_comes_back(tmp_path):
         minidl.Size([2, 3]), minidl.float16, minidl.device("cuda:1"), 2**100, -math.inf, "\ud800",
         {(1, "a"): 2, None: 3}, {1: {2: {True: {}}}}, OrderedDict({"$a": OrderedDict()}), {"$tensor": "w"},
         [[], (), {}], ((1,), [2]), bytearray(b"\x00x"), 1 - 2j, complex(-0.0, math.inf), range(1, 2**70, 3),
-        slice(None, -1, 2), {(True, 2.5), "x"},
+        slice(None, -1, 2), {(True, 2.5)},
     ],
     ids=lambda value: f"{type(value).__name__} {value!r}"[:40],
 )  # fmt: skip

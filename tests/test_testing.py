@@ -120,3 +120,105 @@ def test_scattered_arrays_are_equal_and_not_contiguous(where, rng):
         assert type(y) is where.type and y.shape == shape
         np.testing.assert_array_equal(where.backend.to_host(y), where.backend.to_host(x))
         assert shape in ((), (0, 3)) or not y.flags.c_contiguous
+
+
+# ------------------------------------------------------------------------------------------------------ assert_close
+def test_assert_close_accepts(where):
+    close = testing.assert_close
+    x = where.tensor([1.0, 2.0], "float32")
+    for a, b in (
+        (x, x * (1 + 1e-6)),
+        (x, minidl.nn.Parameter(x.clone())),
+        (where.tensor([1, 2]), where.tensor([1, 2])),
+        (where.tensor([True]), where.tensor([True])),
+        (where.tensor(np.inf), where.tensor(np.inf)),
+        (where.tensor([]), where.tensor([])),
+        ({"a": [x, (1.0, None)]}, {"a": (x, [1.0, None])}),
+        (np.ones(2), np.ones(2)),
+        (np.float64(1), 1.0),
+        (True, np.bool_(True)),
+        (2, 2),
+    ):
+        close(a, b)
+    close(x, x.double(), check_dtype=False)
+    close(x, x.cpu(), check_device=False)
+    close(where.tensor([1, 2]), where.tensor([1, 3]), rtol=0, atol=1)
+    close(where.tensor([1, np.nan]), where.tensor([1, np.nan]), equal_nan=True)
+    close(float("nan"), float("nan"), equal_nan=True)
+    close(minidl.ones(2, 3).t(), minidl.ones(3, 2))
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float16", 1e-3), ("float32", 1.3e-6), ("float64", 1e-7)])
+def test_assert_close_has_the_tolerances_of_the_dtype(dtype, rtol):
+    wide, kind = 1e6, getattr(minidl, dtype)
+    wide = 1024.0 if dtype == "float16" else wide
+    expected = minidl.tensor([wide], dtype=kind)
+    for factor, right in ((0.7, True), (1.6 if dtype != "float16" else 2.5, False)):
+        actual = minidl.tensor([wide * (1 + factor * rtol)], dtype=kind)
+        if right:
+            testing.assert_close(actual, expected)
+        else:
+            with pytest.raises(AssertionError, match="not close"):
+                testing.assert_close(actual, expected)
+
+
+T = minidl.tensor
+REFUSED = {
+    "not close": (T([1.0, 2.0]), T([1.0, 2.1]), {},
+        "Tensor-likes are not close!\n\nMismatched elements: 1 / 2 (50.0%)\n"
+        "Greatest absolute difference: 0.09999990463256836 at index (1,) (up to 1e-05 allowed)\n"
+        "Greatest relative difference: 0.04761900380253792 at index (1,) (up to 1.3e-06 allowed)"),
+    "not equal": (T([1, 2]), T([1, 4]), {}, "Tensor-likes are not equal!\n\nMismatched elements: 1 / 2 (50.0%)\n"
+        "Greatest absolute difference: 2 at index (1,)\nGreatest relative difference: 0.5 at index (1,)"),
+    "given": (T([[1.0, 2.0]]), T([[1.0, 4.0]]), {"rtol": 0.25, "atol": 0.5}, "Greatest absolute difference: 2.0 at "
+        "index (0, 1) (up to 0.5 allowed)\nGreatest relative difference: 0.5 at index (0, 1) (up to 0.25 allowed)"),
+    "0-d": (T(1.0), T(2.0), {}, "Scalars are not close!\n\nExpected 2.0 but got 1.0.\n"
+        "Absolute difference: 1.0 (up to 1e-05 allowed)\nRelative difference: 0.5 (up to 1.3e-06 allowed)"),
+    "floats": (1.0, 1.00001, {}, "Absolute difference: 1.0000000000065512e-05 (up to 1e-07 allowed)"),
+    "ints": (1, 2, {},
+        "Scalars are not equal!\n\nExpected 2 but got 1.\nAbsolute difference: 1\nRelative difference: 0.5"),
+    "nan": (T([np.nan]), T([np.nan]), {}, "Greatest absolute difference: nan at index (0,)"),
+    "infinities": (T([np.inf]), T([-np.inf]), {}, "1 / 1 (100.0%)"),
+    "infinity": (T([np.inf]), T([1.0]), {}, "1 / 1 (100.0%)"),
+    "bools": (True, False, {}, "Booleans mismatch: True is not False"),
+    "bool tensors": (T([True]), T([False]), {}, "Greatest absolute difference: 1 at index (0,)"),
+    "None": (None, T(1.0), {}, "None mismatch: None is not tensor(1.)"),
+    "shape": (T([1.0]), T([1.0, 2.0]), {}, "'shape' do not match: minidl.Size([1]) != minidl.Size([2])."),
+    "dtype": (T([1.0]), T([1.0]).double(), {}, "'dtype' do not match: minidl.float32 != minidl.float64."),
+    "types": (1, 1.0, {}, "The (d)types do not match: <class 'int'> != <class 'float'>."),
+    "stride": (minidl.ones(2, 3).t(), minidl.ones(3, 2), {"check_stride": True},
+        "'stride()' do not match: (1, 3) != (2, 1)"),
+    "length": ([1, 2], [1], {}, "The length of the sequences mismatch: 2 != 1"),
+    "keys": ({"a": 1}, {"b": 1}, {},
+        "Missing keys in the actual mapping: ['b']\nAdditional keys in the actual mapping: ['a']"),
+    "item": ({"a": [T(1.0)]}, {"a": [T(2.0)]}, {}, "\n\nThe failure occurred for item ['a'][0]"),
+    "message": (1, 2, {"msg": "mine"}, "mine"),
+    "made message": (1, 2, {"msg": lambda text: "mine\n" + text}, "mine\nScalars are not equal!"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("label", REFUSED)
+def test_assert_close_refuses_and_says_why(label):
+    actual, expected, options, text = REFUSED[label]
+    with pytest.raises(AssertionError) as error:
+        testing.assert_close(actual, expected, **options)
+    assert text in str(error.value)
+    assert label != "message" or str(error.value) == "mine"
+
+
+def test_assert_close_refuses_devices(where):
+    if where.name == "cuda":
+        with pytest.raises(AssertionError, match="'device' do not match"):
+            testing.assert_close(where.tensor([1.0]), where.tensor([1.0]).cpu())
+
+
+def test_assert_close_refuses_what_cannot_be_compared():
+    x = minidl.ones(1)
+    for a, b in ((x, [1.0]), (x, 1.0), ("a", "a"), (1, True), ({1}, {1}), (x, np.ones(1, np.float32)), ([1], "a")):
+        with pytest.raises(TypeError, match="assert_close: .* cannot be compared"):
+            testing.assert_close(a, b)
+    with pytest.raises(TypeError, match="Tensor and Parameter"):
+        testing.assert_close(x, minidl.nn.Parameter(x), allow_subclasses=False)
+    for options in ({"rtol": 1.0}, {"atol": 1.0}):
+        with pytest.raises(ValueError, match="got only " + next(iter(options))):
+            testing.assert_close(1.0, 2.0, **options)

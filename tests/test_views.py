@@ -297,15 +297,36 @@ def test_a_view_outlives_its_base_and_a_detached_one_its_change(where):
     assert (v * 1).requires_grad and v.grad_fn is node  # cutting the base off cuts no view off, as in PyTorch
 
 
+def test_an_older_view_of_what_became_a_constant(where):
+    h = where.leaf([[1.0, 2.0], [3.0, 4.0]]) * 1.0
+    v = h[1]
+    h.zero_()
+    assert v.tolist() == [0.0, 0.0] and not v.requires_grad and not (v + 1).requires_grad
+
+
+def test_an_older_view_that_is_first_read_where_nothing_is_recorded(where):
+    w = where.leaf([[1.0, 2.0], [3.0, 4.0]])
+    h = w * 1.0
+    v = h[1]
+    h.mul_(2.0)
+    with minidl.no_grad():
+        assert not v.sum().requires_grad
+    v.sum().backward()
+    assert w.grad.tolist() == [[0.0, 0.0], [2.0, 2.0]]
+
+
 def test_memory_keeps_its_order_in_place(where):
     h = where.leaf(np.zeros((2, 3))) * 1.0
     h.t()[0] = 5.0
     assert h.stride() == (3, 1) and h.view(-1).tolist() == [5.0, 0.0, 0.0, 5.0, 0.0, 0.0]
     h.t().mul_(2.0)
     assert h.is_contiguous()
-    t = (where.leaf(np.zeros((2, 3))) * 1.0).t().clone()
     h.add_(where.tensor(np.ones((3, 2))).t())
-    assert h.is_contiguous() and t.shape == (3, 2)
+    assert h.is_contiguous()
+    t = (where.leaf(np.zeros((2, 3))) * 1.0).t()  # nobody else holds what it is a view of
+    t[0] = 5.0
+    t.relu_()
+    assert t.stride() == (1, 3) and t.requires_grad and t.tolist() == [[5.0, 5.0], [0.0, 0.0], [0.0, 0.0]]
 
 
 def test_what_was_copied_in_place_is_shared_with_nobody(where):

@@ -126,6 +126,9 @@ class device:
         return device, (self.type, self.index)
 
 
+_device = device
+
+
 class _Default(threading.local):
     device: device | None = None  # None: `MINIDL_DEVICE`, else the CPU
 
@@ -138,11 +141,12 @@ def default_device() -> device:
     return _default.device or device(os.environ.get("MINIDL_DEVICE") or "cpu")
 
 
-def set_default_device(where: str | device | None) -> None:
-    """Make `where` the device of tensors created from now on in this thread (None: back to the default)."""
+def set_default_device(device: str | _device | None) -> None:
+    """Make `device` that of tensors created from now on in this thread (None: back to the default)."""
+    where = None if device is None else _device(device)
     if where is not None:
-        get_backend(device(where))  # a device that cannot be used is refused here, not at the first tensor
-    _default.device = None if where is None else device(where)
+        get_backend(where)  # a device that cannot be used is refused here, not at the first tensor
+    _default.device = where
 
 
 def get_backend(where: str | device | None = None) -> Backend:

@@ -6,6 +6,7 @@ why it is. From these come the messages of AttributeErrors and the page docs/fro
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib
 import re
@@ -183,12 +184,26 @@ def explain(place: str, name: str) -> str:
 
     >>> explain("torch", "bartlett_window")
     "minidl has no 'bartlett_window'; out of scope: windows of signal processing; SciPy has them"
+    >>> explain("torch.nn", "Conv2D")
+    "minidl.nn has no 'Conv2D'; did you mean 'Conv2d'?"
     """
     here = _ROOT + place.removeprefix("torch")
-    group = group_of(place, name) if name in torch_names().get(place, ()) else None
+    known = name in torch_names().get(place, ())
+    group = group_of(place, name) if known else None
     if group is None:
-        return f"{here} has no {name!r}"
+        near = None if known else _nearest(place, name)
+        return f"{here} has no {name!r}" + (f"; did you mean {near!r}?" if near else "")
     return f"{here} has no {name!r}; {'planned' if group.planned else 'out of scope'}: {group.why}"
+
+
+@functools.lru_cache(maxsize=1024)  # programs ask again and again for what is not there
+def _nearest(place: str, name: str) -> str | None:
+    """The public name here that is most like `name`, if one is: the same in other letters, or nearly the same."""
+    if name.startswith("_") or (module := place_here(place)) is None:
+        return None
+    names = [n for n in dir(module) if not n.startswith("_")]
+    same = [n for n in names if n.lower() == name.lower()]
+    return next(iter(same or difflib.get_close_matches(name, names, 1, 0.75)), None)
 
 
 def explain_missing(module: ModuleType) -> None:
@@ -206,7 +221,7 @@ def explain_missing(module: ModuleType) -> None:
                 pass
         if name.startswith("__"):  # what Python itself asks for
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-        raise AttributeError(explain(place, name), name=name, obj=module)
+        raise AttributeError(explain(place, name), name=name)  # without `obj` Python does not guess beside us
 
     __getattr__.explains = True  # type: ignore[attr-defined]
     setattr(module, "__getattr__", __getattr__)  # noqa: B010 (a plain assignment confuses the type checker)
@@ -215,7 +230,7 @@ def explain_missing(module: ModuleType) -> None:
 def _missing_in_tensor(self: Tensor, name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute {name!r}")
-    raise AttributeError(explain("torch.Tensor", name).replace(f"{_ROOT}.", "", 1), name=name, obj=self)
+    raise AttributeError(explain("torch.Tensor", name).replace(f"{_ROOT}.", "", 1), name=name)
 
 
 def explain_everywhere() -> None:

@@ -262,7 +262,13 @@ class MultivariateNormal(Distribution):
         batch = F.broadcast_shapes(loc.shape[:-1], scale_tril.shape[:-2])
         self.loc = loc.expand(*batch, size)
         self.scale_tril = scale_tril.expand(*batch, size, size)
+        self._form = (
+            "covariance" if covariance_matrix is not None else "precision" if precision_matrix is not None else ""
+        )
         super().__init__(batch, (size,), validate_args)
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("scale_tril", f"{self._form}_matrix" if self._form else "scale_tril")
 
     mean = property(lambda self: self.loc, doc="loc")
     mode = property(lambda self: self.loc, doc="loc")

@@ -251,6 +251,7 @@ class Binomial(_FromProbability):
     """The number of successes in n trials: log P(k) = log C(n, k) + k log p + (n - k) log(1 - p)."""
 
     support: Check = COUNT
+    arg_constraints = {"total_count": COUNT, "probs": PROBABILITY, "logits": REAL}
 
     def __init__(
         self, total_count: Any = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None
@@ -259,8 +260,6 @@ class Binomial(_FromProbability):
         self.total_count, given = broadcast_all(total_count, probs if logits is None else logits)
         self.total_count = self.total_count.to(given.dtype)
         super().__init__(given if logits is None else None, given if probs is None else None, validate_args)
-        if self._validate_args:
-            self._check(COUNT[0](self.total_count), f"total_count must be {COUNT[1]}", self.total_count)
 
     mean = property(lambda self: self.total_count * self.probs, doc="n p")
     variance = property(lambda self: self.total_count * self.probs * (1 - self.probs), doc="n p (1 - p)")

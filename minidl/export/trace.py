@@ -258,6 +258,10 @@ class TraceBackend:
         """Checked for the values at hand."""
         get_backend("cpu").check_index(_value(index), size, where)
 
+    def check_divisor(self, x: Any, where: str) -> None:
+        """Checked for the values at hand."""
+        get_backend("cpu").check_divisor(_value(x), where)
+
     def may_share_memory(self, a: Any, b: Any) -> bool:
         """Whether two arrays lie on overlapping memory."""
         return np.may_share_memory(_value(a), _value(b))

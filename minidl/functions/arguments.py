@@ -68,7 +68,13 @@ def explained(function):
             return function(*args, **kwargs)
         except AttributeError as error:
             given = [error.obj, *args, *kwargs.values()] if error.name in _OF_TENSORS else [*args, *kwargs.values()]
-            wrong = [x for x in given if x is None or isinstance(x, (list, tuple, str, dict))]
+            wrong = [
+                x
+                for x in given
+                if x is None
+                or isinstance(x, (list, tuple, str, dict))
+                or (x is error.obj and isinstance(x, float | int))
+            ]
             if not wrong:
                 raise
             text = f"{function.__name__}: expected a Tensor, got {type(wrong[0]).__name__} {wrong[0]!r:.60}"

@@ -65,8 +65,15 @@ def div(input, other, *, rounding_mode=None) -> Tensor:
         raise ValueError(f"div: rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}")
     if rounding_mode == "floor":
         return E.floor_divide(input, other)
+    if rounding_mode == "trunc" and all(_kind(x) != "f" for x in (input, other)):
+        return E.floor_divide(E.subtract(input, E.fmod(input, other)), other)  # without rest: exact
     y = E.divide(input, other)
-    return y if rounding_mode is None else E.sign(y) * E.floor(E.absolute(y))
+    return y if rounding_mode is None else E.trunc(y)
+
+
+def _kind(x) -> str:
+    """The kind of a Tensor's dtype; a number's is 'f' or 'i'."""
+    return x.array.dtype.kind if isinstance(x, Tensor) else "f" if isinstance(x, builtins.float) else "i"
 
 
 def pow(input, exponent) -> Tensor:
@@ -309,7 +316,7 @@ def fmin(input, other) -> Tensor:
 def _bits(name, op):
     def function(input, other) -> Tensor:
         for x in (input, other):
-            if (x.array.dtype.kind if isinstance(x, Tensor) else "f" if isinstance(x, float) else "i") == "f":
+            if _kind(x) == "f":
                 raise TypeError(f"{name}: expected integers or bools, got {getattr(x, 'dtype', 'a float')}")
         return op(input, other)
 

@@ -39,7 +39,9 @@ def gather(input, dim, index, *, sparse_grad=False) -> Tensor:
     if sparse_grad:
         raise NotImplementedError("gather: sparse_grad=True is not supported; the gradient is always dense")
     dim = dimension("gather", input, dim)
-    if not input.array.ndim and a_tensor("gather", index, "index").array.size == 1:
+    if input.array.ndim == 1 and not a_tensor("gather", index, "index").array.ndim:
+        return S.reshape(gather(input, dim, _vector(index)), shape=())
+    if not input.array.ndim and a_tensor("gather", index, "index").array.ndim < 2:
         places("gather", index, 1)
         return expand(input, *index.array.shape)
     places("gather", index, input.array.shape[dim] if input.array.ndim else 1)
@@ -59,9 +61,16 @@ def _grid(index, dim: int) -> tuple:
     return tuple(axes)
 
 
+def _vector(x):
+    """A 0-d tensor as a vector of one element, anything else itself."""
+    return S.reshape(x, shape=(1,)) if isinstance(x, Tensor) and not x.array.ndim else x
+
+
 def _scattered(name, input, dim, index, src):
-    """dim counted from the front, the positions as one index, and the source in the index's shape."""
+    """The input, the positions as one index, and the source in the index's shape; 0-d tensors come as vectors."""
     dim = dimension(name, input, dim)
+    if a_tensor(name, index, "index").array.ndim < 2 and input.array.ndim < 2:
+        input, index, src = _vector(input), _vector(index), _vector(src)
     array = places(name, index, input.array.shape[dim] if input.array.ndim else 1)
     if isinstance(src, Tensor):
         if src.array.dtype != input.array.dtype:
@@ -71,7 +80,7 @@ def _scattered(name, input, dim, index, src):
     else:
         _fits(name, array, input.array, dim)
         src = constant(backend_of(input.array).full(array.shape, src, dtype=input.array.dtype))
-    return _grid(array, dim), src
+    return input, _grid(array, dim), src
 
 
 @named
@@ -82,19 +91,26 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None) -> Tensor:
     src = value if src is None else src
     if src is None:
         raise TypeError("scatter: src or value must be given")
-    at, src = _scattered("scatter", input, dim, index, src)
+    shape = input.array.shape
+    x, at, src = _scattered("scatter", input, dim, index, src)
     if not src.array.size:
         return input.clone()
-    return watched(S.setitem(input, src, index=at), index)
+    return _shaped(watched(S.setitem(x, src, index=at), index), shape)
+
+
+def _shaped(y, shape) -> Tensor:
+    """The result for a 0-d input is 0-d."""
+    return y if shape else S.reshape(y, shape=())
 
 
 @named
 def scatter_add(input, dim, index, src) -> Tensor:
     """input, to which src[i][j] is added at [index[i][j]][j] for dim 0, and so on."""
-    at, src = _scattered("scatter_add", input, dim, index, a_tensor("scatter_add", src, "src"))
+    shape = input.array.shape
+    x, at, src = _scattered("scatter_add", input, dim, index, a_tensor("scatter_add", src, "src"))
     if not src.array.size:
         return input.clone()
-    return E.add(input, watched(S.index_add(src, index=at, shape=input.array.shape), index))
+    return _shaped(E.add(x, watched(S.index_add(src, index=at, shape=x.array.shape), index)), shape)
 
 
 @named
@@ -102,15 +118,16 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True) -> Tens
     """`scatter_add` with reduce 'sum' or 'mean', with or without input's own values where something arrives."""
     if reduce not in ("sum", "mean"):
         raise NotImplementedError(f"scatter_reduce: reduce={reduce!r} is not supported; minidl has 'sum' and 'mean'")
-    at, src = _scattered("scatter_reduce", input, dim, index, a_tensor("scatter_reduce", src, "src"))
+    given = input.array.shape
+    input, at, src = _scattered("scatter_reduce", input, dim, index, a_tensor("scatter_reduce", src, "src"))
     shape = input.array.shape
     arrived = S.index_add(E.ones_like(src.detach()), index=at, shape=shape)
     own = input if include_self else E.where(E.greater(arrived, 0), 0, input)
     y = E.add(own, watched(S.index_add(src, index=at, shape=shape), index))
     if reduce == "sum":
-        return y
+        return _shaped(y, given)
     counts = E.add(arrived, 1) if include_self else E.maximum(arrived, 1)
-    return E.divide(y, counts) if y.is_floating_point() else E.floor_divide(y, counts)
+    return _shaped(E.divide(y, counts) if y.is_floating_point() else E.floor_divide(y, counts), given)
 
 
 def _rows(name, input, dim, index):
@@ -132,9 +149,11 @@ def index_select(input, dim, index) -> Tensor:
 @named
 def index_add(input, dim, index, source, *, alpha=1) -> Tensor:
     """input, to whose slices number index[i] along `dim` alpha source's slice i is added."""
-    at = _rows("index_add", input, dim, index)
+    x = _vector(input)
+    at = _rows("index_add", x, dim, index)
     source = source if alpha == 1 else source * alpha
-    return E.add(input, watched(S.index_add(source, index=at, shape=input.array.shape), index))
+    y = E.add(x, watched(S.index_add(source, index=at, shape=x.array.shape), index))
+    return _shaped(y, input.array.shape)
 
 
 @named
@@ -142,7 +161,9 @@ def index_copy(input, dim, index, source) -> Tensor:
     """input, with source's slice i in the place of its slice index[i] along `dim`."""
     if source.array.dtype != input.array.dtype:
         raise RuntimeError(f"index_copy: source must have input's dtype {input.dtype}, got {source.dtype}")
-    return watched(S.setitem(input, source, index=_rows("index_copy", input, dim, index)), index)
+    x = _vector(input)
+    y = watched(S.setitem(x, source, index=_rows("index_copy", x, dim, index)), index)
+    return _shaped(y, input.array.shape)
 
 
 @named
@@ -150,7 +171,9 @@ def index_fill(input, dim, index, value) -> Tensor:
     """input, with `value` in its slices index[i] along `dim`."""
     value = value.to(input.dtype) if isinstance(value, Tensor) else zeros((), dtype=input.dtype) + value
     value = value.to(input.device, input.dtype)
-    return watched(S.setitem(input, value, index=_rows("index_fill", input, dim, index)), index)
+    x = _vector(input)
+    y = watched(S.setitem(x, value, index=_rows("index_fill", x, dim, index)), index)
+    return _shaped(y, input.array.shape)
 
 
 def index_put(input, indices, values, accumulate=False) -> Tensor:

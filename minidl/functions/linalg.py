@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..backend import ArgumentError
 from ..creation import eye
 from ..ops import elementwise as E
 from ..ops import linalg as L
@@ -26,27 +27,55 @@ def matmul(input, other) -> Tensor:
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"matmul: both must have at least one dimension, got {tuple(a.shape)} and {tuple(b.shape)}")
     if a.ndim > 1 and b.ndim > 1:
-        return L.matmul(a, b)
-    y = L.matmul(a if a.ndim > 1 else unsqueeze(a, 0), b if b.ndim > 1 else unsqueeze(b, 1))
+        try:
+            return L.matmul(a, b)
+        except ArgumentError as error:
+            if "broadcast" not in str(error):
+                raise
+            raise ArgumentError(
+                f"matmul: cannot multiply {tuple(a.shape)} by {tuple(b.shape)}: the batches do not broadcast"
+            ) from None
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ArgumentError(f"matmul: cannot multiply {tuple(a.shape)} by {tuple(b.shape)}: inner sizes must be equal")
+    y = L.matmul(
+        a if a.ndim > 1 else S.reshape(a, shape=(1, a.shape[0])), b if b.ndim > 1 else S.reshape(b, shape=(-1, 1))
+    )
     y = y if a.ndim > 1 else squeeze(y, -2)
     return y if b.ndim > 1 else squeeze(y, -1)
 
 
-def _product(name, ndims):
-    def product(input, other) -> Tensor:
-        if (input.ndim, other.ndim) != ndims:
-            raise RuntimeError(
-                f"{name}: expected {ndims} dimensions, got {tuple(input.shape)} and {tuple(other.shape)}"
-            )
-        return matmul(input, other)
-
-    product.__name__, product.__doc__ = name, f"The product of tensors with {ndims[0]} and {ndims[1]} dimensions."
-    return product
+def _product(name, ndims, a, b) -> Tensor:
+    """matmul of tensors with that many dimensions."""
+    if (a.ndim, b.ndim) != ndims:
+        raise RuntimeError(f"{name}: expected {ndims} dimensions, got {tuple(a.shape)} and {tuple(b.shape)}")
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ArgumentError(f"{name}: cannot multiply {tuple(a.shape)} by {tuple(b.shape)}: inner sizes must be equal")
+    return matmul(a, b)
 
 
-mm, bmm, mv, dot = _product("mm", (2, 2)), _product("bmm", (3, 3)), _product("mv", (2, 1)), _product("dot", (1, 1))
+def mm(input, mat2) -> Tensor:
+    """The product of two matrices."""
+    return _product("mm", (2, 2), input, mat2)
 
-vdot = _product("vdot", (1, 1))
+
+def bmm(input, mat2) -> Tensor:
+    """The products of the matrices in two batches, pair by pair."""
+    return _product("bmm", (3, 3), input, mat2)
+
+
+def mv(input, vec) -> Tensor:
+    """The product of a matrix and a vector."""
+    return _product("mv", (2, 1), input, vec)
+
+
+def dot(input, tensor) -> Tensor:
+    """The sum of the products of two vectors' elements."""
+    return _product("dot", (1, 1), input, tensor)
+
+
+def vdot(input, other) -> Tensor:
+    """`dot`: there are no complex numbers."""
+    return _product("vdot", (1, 1), input, other)
 
 
 def outer(input, vec2) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 
-from ..backend import backend_of
+from ..backend import ArgumentError, backend_of
 from ..backend.dtypes import int64
 from ..modes import mode
 from ..ops import elementwise as E
@@ -27,7 +27,17 @@ def sum(input, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     """The sum over `dim` (all dimensions if None); integers and bools are added as int64."""
     if dtype is not None or input.array.dtype.kind == "u":  # NumPy would add uint8 as uint64
         input = input.to(int64 if dtype is None else dtype)
-    return R.sum(input, axis=dims_of(dim), keepdims=keepdim)
+    return R.sum(input, axis=_axis("sum", input, dim), keepdims=keepdim)
+
+
+def _axis(name, input, dim):
+    """What the ops take: a 0-d tensor has the dimension 0, along which there is one element."""
+    dims = dims_of(dim)
+    if input.array.ndim or dims is None:
+        return dims
+    for d in dims if isinstance(dims, tuple) else (dims,):
+        dimension(name, input, d)
+    return None
 
 
 @named
@@ -35,7 +45,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     """The mean over `dim` (all dimensions if None); only of floating-point numbers."""
     input = input if dtype is None else input.to(dtype)
     floating("mean", input)
-    return R.mean(input, axis=dims_of(dim), keepdims=keepdim)
+    return R.mean(input, axis=_axis("mean", input, dim), keepdims=keepdim)
 
 
 @named
@@ -45,7 +55,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=1) -> Tenso
         dim, unbiased = None, dim
     floating("var", input)
     ddof = correction if unbiased is None else int(unbiased)
-    return R.var(input, axis=dims_of(dim), keepdims=keepdim, ddof=ddof)
+    return R.var(input, axis=_axis("var", input, dim), keepdims=keepdim, ddof=ddof)
 
 
 @named
@@ -55,7 +65,19 @@ def std(input, dim=None, unbiased=None, keepdim=False, *, correction=1) -> Tenso
         dim, unbiased = None, dim
     floating("std", input)
     ddof = correction if unbiased is None else int(unbiased)
-    return R.std(input, axis=dims_of(dim), keepdims=keepdim, ddof=ddof)
+    return R.std(input, axis=_axis("std", input, dim), keepdims=keepdim, ddof=ddof)
+
+
+def _not_empty(name, input, dim) -> None:
+    """There is no largest of no elements."""
+    if input.array.size:
+        return
+    if dim is None or dim == () or dim == []:
+        text = f"{name}: the tensor of shape {tuple(input.shape)} has no elements; a dim that has some must be given"
+        raise IndexError(text) if name.startswith("arg") else ArgumentError(text)
+    for d in dim if isinstance(dim, (tuple, list)) else (dim,):
+        if not input.array.shape[dimension(name, input, d)]:
+            raise IndexError(f"{name}: dimension {d} of the shape {tuple(input.shape)} has no elements")
 
 
 def _extreme(name, reduce, arg, elementwise):
@@ -65,8 +87,12 @@ def _extreme(name, reduce, arg, elementwise):
     def extreme(input, dim=None, keepdim=False, *, other=None):
         if isinstance(dim, Tensor) or other is not None:
             return elementwise(input, dim if other is None else other)
+        _not_empty(name, input, dim)
         if dim is None:
             return reduce(input)
+        if not a_tensor(name, input).array.ndim:
+            dimension(name, input, dim)
+            return made(E.identity(input), constant(backend_of(input.array).zeros((), dtype=int64.dtype)))
         indices = arg(input, axis=dim, keepdims=True)
         values = S.take_along_axis(input, indices, axis=dim)
         if not keepdim:
@@ -83,21 +109,23 @@ def _extreme(name, reduce, arg, elementwise):
 max, min = _extreme("max", R.max, R.argmax, E.maximum), _extreme("min", R.min, R.argmin, E.minimum)
 
 
-def _reduction(name, op, doc, needs_dim=False):
+def _reduction(name, op, doc, needs_dim=False, empty=True):
     @named
     def reduction(input, dim=None, keepdim=False) -> Tensor:
+        if not empty:
+            _not_empty(name, input, dim)
         if needs_dim and dim is None:
             raise TypeError(f"{name}: a dim must be given")
-        return op(input, axis=dims_of(dim), keepdims=keepdim)
+        return op(input, axis=_axis(name, input, dim), keepdims=keepdim)
 
     reduction.__name__, reduction.__doc__ = name, doc
     return reduction
 
 
-amax = _reduction("amax", R.max, "The maximum over `dim`; equal elements share its gradient.")
-amin = _reduction("amin", R.min, "The minimum over `dim`; equal elements share its gradient.")
-argmax = _reduction("argmax", R.argmax, "The index of the maximum along `dim`, or in the flattened input.")
-argmin = _reduction("argmin", R.argmin, "The index of the minimum along `dim`, or in the flattened input.")
+amax = _reduction("amax", R.max, "The maximum over `dim`; equal elements share its gradient.", empty=False)
+amin = _reduction("amin", R.min, "The minimum over `dim`; equal elements share its gradient.", empty=False)
+argmax = _reduction("argmax", R.argmax, "The index of the maximum along `dim`, or in the flattened input.", empty=False)
+argmin = _reduction("argmin", R.argmin, "The index of the minimum along `dim`, or in the flattened input.", empty=False)
 any = _reduction("any", R.any, "Whether some element along `dim` is not 0.")
 all = _reduction("all", R.all, "Whether every element along `dim` is not 0.")
 logsumexp = _reduction("logsumexp", R.logsumexp, "log(sum(exp(input))) over `dim`, without overflow.", needs_dim=True)
@@ -152,7 +180,7 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None) -> Tensor:
 @named
 def count_nonzero(input, dim=None) -> Tensor:
     """How many elements along `dim` are not 0."""
-    return R.sum(E.not_equal(input, 0), axis=dims_of(dim))
+    return R.sum(E.not_equal(input, 0), axis=_axis("count_nonzero", input, dim))
 
 
 def _both(name, spread):
@@ -274,7 +302,7 @@ trapz = trapezoid
 @named
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None) -> Tensor:
     """(sum |input|^p)^(1/p) over `dim` (None: all); 'fro' is 2, inf the largest, 0 counts what is not 0."""
-    input, axis = input if dtype is None else input.to(dtype), dims_of(dim)
+    input, axis = input if dtype is None else input.to(dtype), _axis("norm", input, dim)
     floating("norm", input)
     if p == "nuc" or (isinstance(p, str) and p != "fro"):
         raise NotImplementedError(f"norm: p={p!r} is not supported; minidl has 'fro' and numbers")

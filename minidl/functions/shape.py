@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ..backend import backend_of
+from ..backend import ArgumentError, backend_of
 from ..backend.dtypes import dtype
 from ..creation import _size
 from ..ops import elementwise as E
@@ -27,17 +27,28 @@ __all__ = """
 
 def reshape(input, *shape) -> Tensor:
     """The same elements in another shape; one size may be -1 (what is left over)."""
-    shape = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-    return S.reshape(input, shape=tuple(shape))
+    return _reshaped("reshape", input, shape)
 
 
-def view(input, *shape) -> Tensor:
+def _reshaped(name, input, shape) -> Tensor:
+    shape = tuple(shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+    try:
+        return S.reshape(input, shape=shape)
+    except ArgumentError:
+        raise ArgumentError(
+            f"{name}: a tensor of shape {tuple(input.shape)} has {input.array.size} elements, "
+            f"which do not fit into the shape {shape}"
+        ) from None
+
+
+def view(input, *shape, size=None) -> Tensor:
     """`reshape` that refuses to copy; with a dtype of the same size, the same bits read as that dtype."""
+    shape = shape if size is None else (size,)
     if len(shape) == 1 and isinstance(shape[0], dtype):
         y = wrap(input.array.view(shape[0].dtype))
         y.version = input.version
         return y
-    y = reshape(input, *shape)
+    y = _reshaped("view", input, shape)
     if y.array.size and not backend_of(input.array).may_share_memory(y.array, input.array):
         raise RuntimeError(
             f"view: {tuple(input.shape)} with these strides cannot be viewed as {tuple(y.shape)}; use reshape"
@@ -70,7 +81,11 @@ def t(input) -> Tensor:
 def squeeze(input, dim=None) -> Tensor:
     """Without the dimensions of size 1 (of those in `dim` only)."""
     shape, nd = input.array.shape, input.array.ndim
-    dims = range(nd) if dim is None else [wrapped(d, nd, "squeeze") for d in ((dim,) if isinstance(dim, int) else dim)]
+    dims = (
+        range(nd)
+        if dim is None
+        else [dimension("squeeze", input, d) for d in ((dim,) if isinstance(dim, int) else dim)]
+    )
     return S.reshape(input, shape=tuple([n for i, n in enumerate(shape) if n != 1 or i not in dims]))
 
 
@@ -98,18 +113,23 @@ def broadcast_to(input, shape) -> Tensor:
     return _broadcast(input, tuple(shape))
 
 
-def _broadcast(input, shape) -> Tensor:
+def _broadcast(input, shape, name="broadcast_to") -> Tensor:
     """`broadcast_to`; a view that can be written to where no element is repeated."""
     old, lead = input.array.shape, len(shape) - input.array.ndim
     if lead >= 0 and shape == (1,) * lead + old:
         return S.reshape(input, shape=shape)
-    return S.broadcast_to(input, shape=shape)
+    try:
+        return S.broadcast_to(input, shape=shape)
+    except ArgumentError:
+        raise ArgumentError(
+            f"{name}: a tensor of shape {old} does not broadcast to the shape {shape}: from the last one on, each of "
+            "its sizes must be 1 or the size asked for"
+        ) from None
 
 
 def expand(input, *sizes) -> Tensor:
     """Repeated along new dimensions and those of size 1, without copying; -1 leaves a size as it is."""
-    sizes = _expand_size(sizes, input.array.shape)
-    return _broadcast(input, sizes)
+    return _broadcast(input, _expand_size(sizes, input.array.shape), "expand")
 
 
 def _expand_size(sizes, shape):
@@ -143,7 +163,17 @@ def cat(tensors, dim=0) -> Tensor:
 def stack(tensors, dim=0) -> Tensor:
     """The tensors, all of one shape, along a new dimension."""
     tensors = sequence("stack", tensors)
-    return S.pile(*tensors, axis=wrapped(dim, tensors[0].ndim + 1, "stack"))
+    dim = wrapped(dim, tensors[0].ndim + 1, "stack")
+    try:
+        return S.pile(*tensors, axis=dim)
+    except ArgumentError:
+        for i, x in enumerate(tensors):
+            if x.array.shape != tensors[0].array.shape:
+                raise ArgumentError(
+                    f"stack: the tensors must have one shape, got {tuple(tensors[0].shape)} at 0 and "
+                    f"{tuple(x.shape)} at {i}"
+                ) from None
+        raise
 
 
 @named
@@ -443,4 +473,9 @@ def rot90(input, k=1, dims=(0, 1)) -> Tensor:
     return transpose(S.flip(input, axis=(b,)), a, b) if k % 4 == 1 else S.flip(transpose(input, a, b), axis=(b,))
 
 
-concat, concatenate, row_stack, moveaxis, swapaxes, swapdims = cat, cat, vstack, movedim, transpose, transpose
+concat, concatenate, row_stack, moveaxis, swapdims = cat, cat, vstack, movedim, transpose
+
+
+def swapaxes(input, axis0, axis1) -> Tensor:
+    """Two dimensions exchanged."""
+    return transpose(input, axis0, axis1)

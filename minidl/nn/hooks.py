@@ -108,7 +108,7 @@ def _named(module):
 
 def call(module, args: tuple, kwargs: dict):
     """module.forward(*args, **kwargs) with the module's hooks and, in anomaly mode, under its name."""
-    if modes.watching and mode.anomaly:
+    if modes.attending and mode.anomaly:
         with _named(module):
             return _hooked(module, args, kwargs)
     return _hooked(module, args, kwargs)
@@ -117,7 +117,7 @@ def call(module, args: tuple, kwargs: dict):
 def _hooked(module, args, kwargs):
     hooks = module._hooks
     if hooks is None:
-        if not modes.watching:
+        if not modes.attending:
             return module.forward(*args, **kwargs)
         hooks = _EMPTY
     called: set[int] = set()  # the forward hooks that ran, of those that always do

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import BACKENDS, backend_of
-from ..tensor import Parameter, Tensor, wrap
+from ..tensor import Parameter, Size, Tensor, wrap
 from .parameter import is_lazy
 
 _KINDS = {"f": "floating point", "i": "integer", "u": "integer", "b": "bool"}
@@ -216,8 +216,8 @@ def _mismatch(key: str, array: Any, target: Any) -> str | None:
         return f"{key}: expected a Tensor or array, got {type(array).__name__}"
     if not is_lazy(target) and tuple(array.shape) != tuple(target.shape):
         return (
-            f"size mismatch for {key}: copying a param with shape {tuple(array.shape)} from checkpoint, "
-            f"the shape in current model is {tuple(target.shape)}"
+            f"size mismatch for {key}: copying a param with shape {Size(array.shape)} from checkpoint, "
+            f"the shape in current model is {Size(target.shape)}."
         )
     model = target.dtype.dtype  # not the array's: a lazy one has none yet
     if _KINDS.get(array.dtype.kind) != _KINDS[model.kind]:

@@ -80,7 +80,7 @@ class Module:
         raise NotImplementedError(f"Module [{type(self).__name__}] is missing the required 'forward' function")
 
     def __call__(self, *args, **kwargs):
-        if self._hooks is None and not modes.watching:
+        if self._hooks is None and not modes.attending:
             return self.forward(*args, **kwargs)
         return call(self, args, kwargs)
 

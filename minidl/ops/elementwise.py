@@ -71,15 +71,27 @@ def divide(a, b):
     return y, (lambda g: g / b, lambda g: -g * y / b)
 
 
+def _divided(where, a, b):
+    """Refuse to divide whole numbers by nought; of floating-point numbers that is infinite or nan."""
+    like = b if hasattr(b, "dtype") else a
+    if getattr(like.dtype, "kind", "f") in "iub":  # a Tensor, whose dtype has no kind, comes for derivatives only
+        if like is not b and not b and a.size:
+            raise RuntimeError(f"{where}: ZeroDivisionError: whole numbers were divided by {b}")
+        if like is b:
+            backend_of(b).check_divisor(b, where=where)
+
+
 @op
 def floor_divide(a, b):
     """y = floor(a / b), an integer value: its derivative is 0 wherever it has one."""
+    _divided("floor_divide", a, b)
     return a // b, (_zero, _zero)
 
 
 @op
 def remainder(a, b):
     """y = a - b floor(a / b), with b's sign;   dL/da = g,   dL/db = -g floor(a / b)."""
+    _divided("remainder", a, b)
     return a % b, (lambda g: g, lambda g: -g * (a // b))
 
 
@@ -156,6 +168,7 @@ def trunc(x):
 @op
 def fmod(a, b):
     """y = a - b trunc(a / b), with a's sign;   dL/da = g,   dL/db = -g trunc(a / b)."""
+    _divided("fmod", a, b)
     B = backend_of(a, b)
     return B.fmod(a, b), (lambda g: g, lambda g: -g * backend_of(g).trunc(a / b))
 

@@ -134,7 +134,7 @@ def summary(model: Module, input: Tensor | Sequence[Any], batch_size: int = 1) -
     input: the shape of one sample, without the batch dimension (zeros are made of it), or a Tensor, or a list of all
     that forward takes, Tensors among them. Parameters, buffers, modes and random numbers are left as they were.
 
-    Multiply-adds are those of linear, convolutional and recurrent layers and of matrix products, among them attention's,
+    Multiply-adds are those of linear, convolutional and recurrent layers and of matrix products, attention's too,
     and one for each element of a normalisation. Activations, pooling, sums and embeddings count as none. Memory is what
     the recorded graph really holds, each array once, without parameters and input; that of the backward is what follows
     from it.

@@ -39,9 +39,7 @@ INTERNAL = {
     "torch.cuda": r"(_|\w*Storage$|cudart|cudaStatus|check_error|CudaError|DeferredCudaCallError|has_\w+|default_gen)",
 }
 # modules that programs import or ask for by their names
-PARTS = (
-    "ao fft futures fx library masked monitor multiprocessing nested overrides package profiler signal sparse"
-)
+PARTS = "ao fft futures fx library masked monitor multiprocessing nested overrides package profiler signal sparse"
 FUNCTION_TYPES = (type(torch.add), type(torch.Tensor.add), type(torch._C._nn.gelu))
 
 

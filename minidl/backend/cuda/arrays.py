@@ -89,6 +89,10 @@ def check_index(index, size: int, where: str) -> None:
     """Nothing: reading the extremes would wait for the GPU. Indices are checked on the host, when data enters."""
 
 
+def check_divisor(x, where: str) -> None:
+    """Nothing, as for indices: the GPU would have to be waited for."""
+
+
 def _add_at(y, index, g) -> None:
     """y[index] += g of new zeros; a repeated index adds up, by atomics in any order, or if asked for in one order."""
     if not EXACT["deterministic"]:

@@ -96,6 +96,13 @@ def check_index(index, size: int, where: str) -> None:
         )
 
 
+def check_divisor(x, where: str) -> None:
+    """Raise RuntimeError if one of the whole numbers in x is 0."""
+    if not x.all():
+        place = tuple([int(i) for i in np.argwhere(x == 0)[0]])
+        raise RuntimeError(f"{where}: ZeroDivisionError: whole numbers were divided by 0, at {place} of the divisor")
+
+
 def _flat(index, axis: int, size: int):
     """The positions that `index` along the last axis means in the flattened array; None for another axis."""
     if axis not in (-1, index.ndim - 1):

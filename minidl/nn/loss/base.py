@@ -101,6 +101,9 @@ class Loss(Module):
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__()
+        if isinstance(size_average, Tensor) or isinstance(reduce, Tensor) or isinstance(reduction, Tensor):
+            name = type(self).__name__
+            raise TypeError(f"{name}: the layer is made first, then called: {name}()(input, target); got a Tensor")
         known = self.own_reductions if type(self).__module__.startswith(_HERE) else (reduction,)
         self.reduction = check_reduction(type(self).__name__, reduction, size_average, reduce, known)
 
