@@ -1,6 +1,7 @@
 """minidl: a deep-learning framework small enough to read and good enough to train with, under PyTorch's names."""
 
 import importlib as _importlib
+import typing as _typing
 import warnings as _warnings
 from math import e, inf, nan, pi
 
@@ -115,12 +116,16 @@ __version__ = "0.1.0"
 _LATER = ("distributions", "export", "hub", "onnx", "report", "testing", "train")  # loaded when first used
 
 
-def __getattr__(name: str):
-    if name in _LATER:
-        module = _importlib.import_module(f".{name}", __name__)
-        compat.explain_missing(module)
-        return module
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if _typing.TYPE_CHECKING:
+    from . import distributions, export, hub, onnx, report, testing, train
+else:  # of a module with __getattr__ a type checker believes that it has every name
+
+    def __getattr__(name: str):
+        if name in _LATER:
+            module = _importlib.import_module(f".{name}", __name__)
+            compat.explain_missing(module)
+            return module
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -271,7 +271,14 @@ def tensor_stub() -> str:
                     lines.append(f"{item.attr}: Any")
             if node.name == "Tensor":
                 for name, value in sorted(vars(Tensor).items()):
-                    if name in own or name in ("__dict__", "__weakref__", "__module__", "__doc__", "__annotations__"):
+                    if name in own or name in (
+                        "__dict__",
+                        "__weakref__",
+                        "__module__",
+                        "__doc__",
+                        "__annotations__",
+                        "__getattr__",
+                    ):
                         continue
                     if isinstance(value, property):
                         lines.append(_live_property(name))

@@ -67,7 +67,7 @@ NEIGHBOURS = {
     "export": {"train"},
     "cli": {"compat"},
     "utils": {"hub"},
-    "__init__": {"cli", "compat", "hub", "utils"},
+    "__init__": {"cli", "compat", "hub", "onnx", "utils"},
     "__main__": {"cli"},
 }
 # PyTorch's path for it is optim, but an averaged model is a module: this file alone sees its neighbour.
