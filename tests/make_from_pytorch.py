@@ -51,8 +51,8 @@ def refusals(value) -> list[str]:
         for message in re.findall(r'NotImplementedError\(\s*f?"([^"]+)"', text):
             _, colon, what = message.partition(": ")
             if colon and not ABSTRACT.search(what):
-                found.append(re.sub(r"\{[^}]*\}", "…", what).split(";")[0])
-    return found
+                found.append(re.sub(r"\{[^}]*\}", "…", what).split(";")[0].split(", got")[0])
+    return [what for what in found if not what.startswith("…=…")]
 
 
 def holds_data(value: dtype) -> bool:

@@ -151,7 +151,10 @@ def test_flags_that_are_not_supported_say_so(rule, flag):
         with pytest.raises(TypeError, match="capturable"):  # it has none in PyTorch either
             optim.Adagrad([leaf(1.0)], capturable=True)
     else:
-        with pytest.raises(NotImplementedError, match=re.escape(f"{rule}: {flag}=True is not supported")):
+        with pytest.raises(
+            NotImplementedError,
+            match=re.escape(f"{rule}: capturable and differentiable are not supported, got {flag}=True"),
+        ):
             getattr(optim, rule)([leaf(1.0)], **{flag: True})
 
 

@@ -165,7 +165,7 @@ class Optimizer(Surroundings):
                     raise ValueError(f"{name}: {what} must be a finite number{limits}, got {x}")
         for key in ("capturable", "differentiable"):
             if group.get(key):
-                raise NotImplementedError(f"{name}: {key}=True is not supported")
+                raise NotImplementedError(f"{name}: capturable and differentiable are not supported, got {key}=True")
 
     @property
     def _is_rule(self) -> bool:
