@@ -3,8 +3,8 @@
 This folder is the only place that imports CuPy; it is loaded when `'cuda'` is first asked for.
 """
 
-from .. import Backend, rows, shared
-from . import arrays, linalg
+from .. import Backend, linalg, rows, shared
+from . import arrays
 from .arrays import check, cupy
 
 BACKEND = Backend("cuda", cupy.ndarray, cupy, (shared, rows, arrays, linalg))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .. import Backend, rows, shared
-from . import arrays, conv, gamma, linalg, loss, norm, pool, recurrent, special
+from .. import Backend, linalg, rows, shared
+from . import arrays, conv, gamma, loss, norm, pool, recurrent, special
 from .arrays import check
 
 BACKEND = Backend(

@@ -1,10 +1,11 @@
-"""LAPACK through NumPy, under the names that ops use: inverses and decompositions, of one matrix or of many."""
+"""LAPACK through NumPy, cuSOLVER through CuPy, under the names that ops use: inverses and decompositions, of one matrix
+or of many."""
 
 from __future__ import annotations
 
 import functools
 
-import numpy as np
+from . import backend_of
 
 
 def _at_least_single(function):
@@ -24,46 +25,46 @@ def _at_least_single(function):
 @_at_least_single
 def inv(x):
     """The inverse."""
-    return np.linalg.inv(x)
+    return backend_of(x).library.linalg.inv(x)
 
 
 @_at_least_single
 def solve(a, b):
     """a^-1 b."""
-    return np.linalg.solve(a, b)
+    return backend_of(a).library.linalg.solve(a, b)
 
 
 @_at_least_single
 def pinv(x):
     """The pseudoinverse."""
-    return np.linalg.pinv(x)
+    return backend_of(x).library.linalg.pinv(x)
 
 
 @_at_least_single
 def slogdet(x):
     """The sign of the determinant, and the logarithm of its magnitude."""
-    return tuple(np.linalg.slogdet(x))
+    return tuple(backend_of(x).library.linalg.slogdet(x))
 
 
 @_at_least_single
 def cholesky(x):
     """The lower triangular factor of a symmetric matrix."""
-    return np.linalg.cholesky(x)
+    return backend_of(x).library.linalg.cholesky(x)
 
 
 @_at_least_single
 def qr(x):
     """Orthonormal columns and an upper triangular matrix."""
-    return tuple(np.linalg.qr(x))
+    return tuple(backend_of(x).library.linalg.qr(x))
 
 
 @_at_least_single
 def eigh(x):
     """Eigenvalues, ascending, and eigenvectors, of a symmetric matrix."""
-    return tuple(np.linalg.eigh(x))
+    return tuple(backend_of(x).library.linalg.eigh(x))
 
 
 @_at_least_single
 def svd(x):
     """Singular vectors and values: u, s, vh, without those that belong to no singular value."""
-    return tuple(np.linalg.svd(x, full_matrices=False))
+    return tuple(backend_of(x).library.linalg.svd(x, full_matrices=False))
