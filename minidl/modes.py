@@ -135,7 +135,7 @@ class set_detect_anomaly(contextlib.ContextDecorator):
         self._outer = _watch(mode, check_nan)
 
     def __enter__(self) -> None:
-        pass
+        """It was switched when it was called."""
 
     def __exit__(self, *exc) -> None:
         _watch(*self._outer)

@@ -6,6 +6,7 @@ why it is. From these come the messages of AttributeErrors and the page docs/fro
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
@@ -206,24 +207,25 @@ def _nearest(place: str, name: str) -> str | None:
     return next(iter(same or difflib.get_close_matches(name, names, 1, 0.75)), None)
 
 
+_explained: set[ModuleType] = set()
+
+
 def explain_missing(module: ModuleType) -> None:
     """From now on an AttributeError of this module says what is known about the name."""
-    if getattr(vars(module).get("__getattr__"), "explains", False):
-        return  # it does already
+    if module in _explained:
+        return
+    _explained.add(module)
     place = "torch" + module.__name__.removeprefix(_ROOT)
     before: Callable[[str], Any] | None = vars(module).get("__getattr__")
 
     def __getattr__(name: str) -> Any:
         if before is not None:
-            try:
+            with contextlib.suppress(AttributeError):
                 return before(name)
-            except AttributeError:
-                pass
         if name.startswith("__"):  # what Python itself asks for
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
         raise AttributeError(explain(place, name), name=name)  # without `obj` Python does not guess beside us
 
-    __getattr__.explains = True  # type: ignore[attr-defined]
     setattr(module, "__getattr__", __getattr__)  # noqa: B010 (a plain assignment confuses the type checker)
 
 

@@ -109,7 +109,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         self.tensors = tuple(t if isinstance(t, Tensor) else wrap(t) for t in tensors)
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(t[index] for t in self.tensors)  # type: ignore[index]
+        return tuple(t[index] for t in self.tensors)
 
     def __getbatch__(self, indices: np.ndarray) -> list[Tensor] | None:
         if any(t.requires_grad for t in self.tensors):

@@ -7,10 +7,10 @@ import itertools
 import multiprocessing
 import zlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -157,8 +157,8 @@ class DataLoader:
     def __len__(self) -> int:
         """The number of batches in a pass."""
         if not isinstance(self.dataset, IterableDataset):
-            return len(self._plan)  # type: ignore[arg-type]
-        n = len(self.dataset)  # type: ignore[arg-type]
+            return len(cast(Sized, self._plan))
+        n = len(cast(Sized, self.dataset))
         if self.batch_size is None:
             return n
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 
@@ -259,7 +259,7 @@ class BatchSampler(Sampler[list[int]]):
             yield batch
 
     def __len__(self) -> int:
-        n = len(self.sampler)  # type: ignore[arg-type]
+        n = len(cast(Sized, self.sampler))
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
 
@@ -271,9 +271,9 @@ def check_generator(where: str, generator: object) -> None:
 
 def length_of(where: str, data: object) -> int:
     """len(data); a TypeError that names what has no length."""
-    if not hasattr(data, "__len__"):
+    if not isinstance(data, Sized):
         raise TypeError(f"{where}: {type(data).__name__} has no __len__, so its samples cannot be counted; define it")
-    return len(data)  # type: ignore[arg-type]
+    return len(data)
 
 
 def _check_positive(where: str, name: str, value: object) -> None:

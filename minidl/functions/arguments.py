@@ -86,7 +86,7 @@ def explained(function):
                 raise
             raise TypeError(f"{function.__name__}: {error}") from None
 
-    call.raw, call.__module__ = getattr(function, "raw", function), __package__  # type: ignore[attr-defined]
+    vars(call)["raw"], call.__module__ = getattr(function, "raw", function), __package__
     return call
 
 

@@ -80,9 +80,15 @@ class _Ordered(_Holder):
             self.append(module)
         return self
 
+    def _part(self, index: slice) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no parts")
+
+    def __getitem__(self, index) -> Any:
+        return self._part(index) if isinstance(index, slice) else self.__dict__[self._name(index)]
+
     def pop(self, index=-1) -> Any:
         """Take a module (or several, by a slice) out and return it."""
-        module = self[index]  # type: ignore[index]
+        module = self[index]
         del self[index]
         return module
 
@@ -111,10 +117,8 @@ class Sequential(_Ordered):
             input = module(input)
         return input
 
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return type(self)(dict(list(self._own().items())[index]))
-        return self.__dict__[self._name(index)]
+    def _part(self, index: slice) -> Any:
+        return type(self)(dict(list(self._own().items())[index]))  # under their names
 
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
@@ -156,10 +160,8 @@ class ModuleList(_Ordered):
         if modules is not None:
             self._number(modules)
 
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return type(self)(list(self)[index])
-        return self.__dict__[self._name(index)]
+    def _part(self, index: slice) -> Any:
+        return type(self)(list(self)[index])
 
     def __setitem__(self, index, module) -> None:
         if isinstance(index, slice):

@@ -17,7 +17,8 @@ def _gradient(dims: int, of: str, input, weight, grad_output: Tensor, stride, pa
         x, w = (unknown, weight.detach()) if of == "input" else (input.detach(), unknown)
         y = getattr(functional, f"conv{dims}d")(x, w, None, stride, padding, dilation, groups)
         (gradient,) = grad(y, unknown, grad_output)
-    return gradient  # type: ignore[return-value]
+    assert gradient is not None, "y depends on it"
+    return gradient
 
 
 def conv1d_input(input_size, weight, grad_output, stride=1, padding=0, dilation=1, groups=1) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ..tensor import Tensor
 from . import conv, linear, norm
@@ -54,7 +54,7 @@ class LazyModuleMixin:
 
     def has_uninitialized_params(self) -> bool:
         """Whether a parameter or buffer of its own is still without shape."""
-        members = self._members()  # type: ignore[attr-defined]
+        members = cast(Module, self)._members()
         return any(is_lazy(value) for _, value in (*members["parameter"], *members["buffer"]))
 
     def _infer_parameters(self, module, args: tuple, kwargs: dict | None = None) -> None:

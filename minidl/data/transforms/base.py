@@ -225,9 +225,10 @@ class RandomApply:
         if rows is None:
             result = run()
         else:
-            with drawing(scope.part(rows)) as part:
+            part = scope.part(rows)
+            with drawing(part):
                 result = run()
-            if part.position > end:  # type: ignore[union-attr]
+            if part.position > end:
                 raise RuntimeError(f"RandomApply: more than {_room(self.transforms)} random transforms inside")
         scope.position = end
         return result
