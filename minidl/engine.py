@@ -139,7 +139,7 @@ def _function(self: Op):
         kind: type | None = None
         watching = modes.watching
         if watching:
-            [x.current() for x in inputs if isinstance(x, Tensor)]
+            [x.current() for x in inputs if isinstance(x, Tensor) and x._base is not None]
         for x in inputs:
             if isinstance(x, Tensor):
                 cells.append(x.version)
