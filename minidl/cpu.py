@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["current_device", "device_count", "is_available", "synchronize"]
+from .backend.host import memory
+
+__all__ = ["current_device", "device_count", "empty_cache", "is_available", "synchronize"]
 
 
 def is_available() -> bool:
@@ -22,3 +24,8 @@ def current_device() -> str:
 
 def synchronize(device=None) -> None:
     """Wait until the CPU has done its work: it always has."""
+
+
+def empty_cache() -> None:
+    """Give the freed memory that is kept for the next arrays back to the system (on Linux with the GNU C library)."""
+    memory.release()

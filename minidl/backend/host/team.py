@@ -1,0 +1,187 @@
+"""Several threads for one kernel: each takes a part of the batch, with matrix products on one thread each.
+
+NumPy leaves the interpreter to others while it is in its loops and products, so that parts of some 200 us and more gain
+from running side by side. The parts depend on the number of threads only: where they cannot run side by side (within
+another kernel that is shared, or while another thread of the program shares one) they run one after the other.
+
+How many threads matrix products use is one number for the whole process, and their last bits depend on it. So what two
+threads of a program compute at once may differ in the last bits from one after the other, unless that number is 1.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+import threadpoolctl
+
+_Number = tuple[Callable[[], int], Callable[[int], object]]  # what tells, and what sets, how many threads there are
+
+_busy = threading.Lock()  # held by the thread that shares a kernel
+_settling = threading.Lock()  # held while the number of threads is read or changed
+_asked: list[int] = []  # while a kernel is shared: the numbers that hold when it has ended
+_workers: list[queue.SimpleQueue] = []  # of threads that wait for jobs
+
+
+def _cores() -> int:
+    """How many cores the process may use, or fewer if the environment says so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores
+
+
+def _number_of(library) -> _Number:
+    """A library's own two functions: threadpoolctl's do nothing except in the one thread that called them first."""
+    if library.internal_api == "openblas" and library.threading_layer == "pthreads":
+        for before in ("scipy_", ""):
+            for after in ("64_", "_64", ""):
+                tell, put = (f"{before}openblas_{what}_num_threads{after}" for what in ("get", "set"))
+                if hasattr(library.dynlib, tell):
+                    return getattr(library.dynlib, tell), getattr(library.dynlib, put)
+    return library.get_num_threads, library.set_num_threads
+
+
+@functools.cache
+def _numbers() -> list[_Number]:
+    """Of the libraries that multiply matrices; of this file alone, if none can be asked."""
+    own = {"threads": _cores()}
+    found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+    return [_number_of(library) for library in found] or [
+        (functools.partial(own.__getitem__, "threads"), functools.partial(own.__setitem__, "threads"))
+    ]
+
+
+def threads() -> int:
+    """How many threads a kernel may use: as many as matrix products (`set_num_threads`, OMP_NUM_THREADS)."""
+    with _settling:
+        return max(_asked or [tell() for tell, _ in _numbers()])
+
+
+def set_threads(count: int) -> None:
+    """Have matrix products and kernels use so many threads; what is being shared ends with as many as it began."""
+    with _settling:
+        if _asked:
+            _asked[:] = [count] * len(_asked)
+        else:
+            for _, put in _numbers():
+                put(count)
+
+
+def _limit() -> None:
+    """Matrix products on one thread, until `_restore`."""
+    with _settling:
+        _asked[:] = [tell() for tell, _ in _numbers()]
+        for _, put in _numbers():
+            put(1)
+
+
+def _restore() -> None:
+    with _settling:
+        for (_, put), count in zip(_numbers(), _asked, strict=False):
+            put(count)
+        _asked.clear()
+
+
+class _Job:
+    """A task for another thread, with this one's context, such as np.errstate."""
+
+    def __init__(self, task: Callable[[], object]) -> None:
+        self.task: Callable[[], object] = functools.partial(contextvars.copy_context().run, task)
+        self.error: BaseException | None = None
+        self.over, self.ended = False, threading.Lock()
+        self.ended.acquire()
+
+    def run(self) -> None:
+        try:
+            self.task()
+        except BaseException as error:  # raised in the thread that shares the work
+            self.error = error
+        self.task = int  # holds no array any longer
+        self.over = True
+        self.ended.release()
+
+    def wait(self) -> None:
+        try:
+            self.ended.acquire()
+        except BaseException:  # Ctrl-C: what the other thread writes to must not be left to it
+            if not self.over:
+                self.ended.acquire()
+            raise
+
+
+def _begin_worker() -> queue.SimpleQueue:
+    jobs: queue.SimpleQueue = queue.SimpleQueue()
+
+    def work() -> None:
+        while True:
+            jobs.get().run()
+
+    threading.Thread(target=work, name="minidl-kernel", daemon=True).start()
+    return jobs
+
+
+def parts(count: int, least: int = 1) -> list[slice]:
+    """The numbers below `count` in as many parts as there are threads, but none with fewer than `least` numbers."""
+    n = count // max(1, least)
+    n = min(n, threads()) if n > 1 else 1
+    ends = [count * i // n for i in range(n + 1)]
+    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def together(tasks: Sequence[Callable[[], object]]) -> None:
+    """Run all tasks, side by side if they can; the first error is raised when all have ended."""
+    if len(tasks) == 1 or not _busy.acquire(blocking=False):
+        for task in tasks:
+            task()
+        return
+    try:
+        _run(tasks)
+    finally:
+        _busy.release()
+
+
+def _run(tasks: Sequence[Callable[[], object]]) -> None:
+    while len(_workers) < len(tasks) - 1:
+        _workers.append(_begin_worker())
+    jobs: list[_Job] = []
+    try:
+        _limit()
+        for worker, task in zip(_workers, tasks[1:], strict=False):
+            job = _Job(task)
+            worker.put(job)
+            jobs.append(job)
+        tasks[0]()
+    finally:
+        try:
+            for job in jobs:
+                job.wait()
+        finally:
+            _restore()
+    error = next((job.error for job in jobs if job.error is not None), None)
+    if error is not None:
+        try:
+            raise error
+        finally:  # its traceback holds this frame: no cycle
+            del error, jobs, job
+
+
+def share(kernel: Callable[[slice], object], count: int, least: int = 1) -> None:
+    """`kernel(part)` for parts of the numbers below `count`, see `parts`, side by side."""
+    together([functools.partial(kernel, part) for part in parts(count, least)])
+
+
+def _forget() -> None:
+    """In a forked child no worker is left, no lock may stay taken, and nothing is shared."""
+    global _busy, _settling
+    _busy, _settling = threading.Lock(), threading.Lock()
+    _workers.clear()
+    if _asked:
+        _restore()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
