@@ -2,8 +2,9 @@
 
 Images are laid out flat and channel by channel: rows one after the other, `width` apart. What one kernel position meets
 is then one run of memory, copied at once; the few values in a run that belong to no output, at the ends of rows, are
-computed and left out. A stride is undone first: the pixels that are `stride` apart lie together (a phase), and a kernel
-position sees one phase only. So whatever the stride and the dilation, all is runs.
+computed and left out. Where they would be many, each row is a run of its own. A stride is undone first: the pixels that
+are `stride` apart lie together (a phase), and a kernel position sees one phase only. So whatever the stride and the
+dilation, all is runs.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ class _Phase(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """height, width: of a phase, as far as it is needed. run: the length of a column. phases: pairs (down, across)."""
+    """height, width: of a phase, as far as it is needed. row: how much of a phase's row, with what lies between rows or
+    without, is copied for a row of outputs. phases: pairs (down, across).
+    """
 
     height: int
     width: int
-    run: int
+    row: int
     phases: list[tuple[_Phase, _Phase]]
 
 
@@ -63,7 +66,7 @@ def _phases(size: int, kernel: int, stride: int, padding: int, dilation: int, ou
 def _layout(w: Window) -> _Layout:
     down, across = zip(w.size, w.kernel, w.stride, w.padding, w.dilation, w.out, strict=True)
     (height, rows), (width, columns) = _phases(*down), _phases(*across)
-    return _Layout(height, width, w.out[0] * width, [(a, b) for a in rows for b in columns])
+    return _Layout(height, width, _sizes(w).row, [(a, b) for a in rows for b in columns])
 
 
 class _Columns:
@@ -71,29 +74,30 @@ class _Columns:
 
     def __init__(self, w: Window, step: int, dtype) -> None:
         self.window, self.dtype = w, dtype
-        height, self.width, self.run, phases = _layout(w)
-        shape, item = (w.c, step, height, self.width), dtype.itemsize
+        height, width, self.row, phases = _layout(w)
+        shape, item = (w.c, step, height, width), dtype.itemsize
         size = math.prod(shape)
-        row, image = self.width * item, height * self.width * item
-        self.memory = np.empty(w.c * w.kernel[0] * w.kernel[1] * step * self.run, dtype=dtype)
+        row, image = width * item, height * width * item
+        self.memory = np.empty(w.c * w.kernel[0] * w.kernel[1] * step * w.out[0] * self.row, dtype=dtype)
+        self.whole = step == 1 and self.row == w.out[1]  # then products lie as the outputs of an image do
         self.phases = []
         for a, b in phases:
             # zeros outside of the image, the padding, and behind the last one, which the last runs reach
-            memory = np.zeros(size + self.width, dtype=dtype)
-            # what the kernel positions that see this phase meet, (C, K, L, images, run)
-            strides = (step * image, a.step * row, b.step * item, image, item)
-            seen: np.ndarray = np.ndarray(
-                (w.c, a.count, b.count, step, self.run), dtype, memory, a.start * row + b.start * item, strides
-            )
+            memory = np.zeros(size + width, dtype=dtype)
+            # what the kernel positions that see this phase meet, (C, K, L, images, P, row)
+            meets = (w.c, a.count, b.count, step, w.out[0], self.row)
+            strides = (step * image, a.step * row, b.step * item, image, row, item)
+            seen: np.ndarray = np.ndarray(meets, dtype, memory, a.start * row + b.start * item, strides)
             self.phases.append((a, b, memory[:size].reshape(shape), seen))
 
     def _memory(self, n: int):
-        """The memory of n images' columns, (C, K, L, n, run)."""
-        shape = (self.window.c, *self.window.kernel, n, self.run)
+        """The memory of n images' columns, (C, K, L, n, P, row)."""
+        shape = (self.window.c, *self.window.kernel, n, self.window.out[0], self.row)
         return self.memory[: math.prod(shape)].reshape(shape)
 
-    def _matrix(self, memory):
-        return memory.reshape(self.window.groups, -1, memory.shape[-2] * self.run)
+    def _matrix(self, values):
+        """Values (..., n, P, row) of all columns, or of all outputs, as a matrix for each group."""
+        return values.reshape(self.window.groups, -1, math.prod(values.shape[-3:]))
 
     def of(self, x):
         """The columns of a block of images."""
@@ -101,13 +105,13 @@ class _Columns:
         memory = self._memory(n)
         for a, b, flat, seen in self.phases:
             flat[:, :n, a.place, b.place] = x[:, :, a.pixels, b.pixels].swapaxes(0, 1)
-            memory[:, a.taps, b.taps] = seen[..., :n, :]
+            memory[:, a.taps, b.taps] = seen[:, :, :, :n]
         return self._matrix(memory)
 
     def add(self, product, gx) -> None:
         """Add a matrix like the columns to the pixels that these were copied from, gx, which holds zeros."""
         n = len(gx)
-        memory = product.reshape(self.window.c, *self.window.kernel, n, self.run)
+        memory = product.reshape(self.window.c, *self.window.kernel, n, self.window.out[0], self.row)
         for a, b, flat, seen in self.phases:
             flat[...] = 0
             part = memory[:, a.taps, b.taps]
@@ -119,14 +123,21 @@ class _Columns:
     def spread(self, g):
         """A block of outputs' gradients as they lie in the runs, (groups, F/G, n run), zeros at the rows' ends."""
         n, f, p, q = g.shape
-        wide = np.zeros((f, n, p, self.width), dtype=self.dtype)
+        if self.whole:
+            return self._matrix(g.reshape(f, 1, p, q))
+        wide = np.zeros((f, n, p, self.row), dtype=self.dtype)
         wide[..., :q] = g.swapaxes(0, 1)
-        return wide.reshape(self.window.groups, -1, n * self.run)
+        return self._matrix(wide)
 
-    def gathered(self, product, y, b) -> None:
-        """Write a product (groups, F/G, n run) into the outputs of a block of images, and add the bias."""
+    def multiply(self, weight, x, b, y) -> None:
+        """Write weight (groups, F/G, C/G K L) times the columns of images x, and the bias, into the outputs y."""
         n, f, p, q = y.shape
-        values = product.reshape(f, n, p, self.width)[..., :q].swapaxes(0, 1)
+        if self.whole:
+            np.matmul(weight, self.of(x), out=self._matrix(y.reshape(f, 1, p, q)))
+            if b is not None:
+                y += b.reshape(f, 1, 1)
+            return
+        values = np.matmul(weight, self.of(x)).reshape(f, n, p, self.row)[..., :q].swapaxes(0, 1)
         if b is None:
             y[...] = values
         else:
@@ -135,30 +146,44 @@ class _Columns:
 
 def _blocks(w: Window, part: slice, dtype):
     """The columns' memory for a part of the images, and the blocks it is divided into."""
-    size = max(1, w.c * math.prod(w.kernel) * w.out[0] * (w.out[1] + w.kernel[1]) * dtype.itemsize)
+    size = max(1, w.c * math.prod(w.kernel) * w.out[0] * _sizes(w).row * dtype.itemsize)
     count = part.stop - part.start
     step = -(-count // -(-count // max(1, CACHE // size))) if count else 1  # about equal ones
     blocks = [slice(i, min(i + step, part.stop)) for i in range(part.start, part.stop, step)]
     return _Columns(w, step, dtype), blocks
 
 
-def _sizes(w: Window) -> tuple[float, float, float, float, float]:
-    """Channels, kernels and columns of a group; the columns' length; images in a block."""
-    c, f, size = w.c / w.groups, w.f / w.groups, math.prod(w.kernel)
-    run = w.out[0] * ((w.out[1] - 1) + w.dilation[1] * (w.kernel[1] - 1) // w.stride[1] + 1)
-    return c, f, c * size, run, max(1.0, min(w.n, CACHE / max(1, 4 * w.groups * c * size * run)))
+class _Sizes(NamedTuple):
+    """f, size: kernels, and rows of columns, of a group. row: see _Layout. copies: the cost of copying an image, its
+    columns and its outputs. step: images in a block.
+    """
+
+    f: float
+    size: float
+    row: int
+    run: int
+    copies: float
+    step: float
 
 
-def _copies(w: Window) -> float:
-    """The cost of copying an image, its columns and its outputs."""
-    _, _, size, run, _ = _sizes(w)
-    return copy(w.c * w.size[0], w.size[1]) + copy(w.groups * size, run) + copy(w.f * w.out[0], w.out[1])
+@functools.lru_cache(1024)
+def _sizes(w: Window) -> _Sizes:
+    f, size, (p, q) = w.f / w.groups, w.c / w.groups * math.prod(w.kernel), w.out
+    width = q + w.dilation[1] * (w.kernel[1] - 1) // w.stride[1]
+    both = copy(w.c * w.size[0], w.size[1]) + copy(w.f * p, q)
+    found = []
+    for row, columns in ((width, copy(w.groups * size, p * width)), (q, copy(w.groups * size * p, q))):
+        run = p * row
+        step = max(1.0, min(w.n, CACHE / max(1, 4 * w.groups * size * run)))
+        total = columns + w.groups * product(f, size, step * run) / step
+        found.append((total, _Sizes(f, size, row, run, both + columns, step)))
+    return min(found)[1]
 
 
 def forward_cost(w: Window) -> float:
     """The cost for an image."""
-    _, f, size, run, step = _sizes(w)
-    return _copies(w) + w.groups * product(f, size, step * run) / step
+    f, size, _, run, copies, step = _sizes(w)
+    return copies + w.groups * product(f, size, step * run) / step
 
 
 def pointwise_cost(w: Window) -> float:
@@ -168,14 +193,14 @@ def pointwise_cost(w: Window) -> float:
 
 def input_cost(w: Window) -> float:
     """The cost for an image."""
-    _, f, size, run, step = _sizes(w)
-    return _copies(w) + 3 * copy(w.groups * size, run) + w.groups * product(size, f, step * run) / step
+    f, size, _, run, copies, step = _sizes(w)
+    return copies + 3 * copy(w.groups * size, run) + w.groups * product(size, f, step * run) / step
 
 
 def weight_cost(w: Window) -> float:
     """The cost for an image."""
-    _, f, size, run, step = _sizes(w)
-    return _copies(w) + w.groups * (product(f, step * run, size) + copy(3 * f, size)) / step
+    f, size, _, run, copies, step = _sizes(w)
+    return copies + w.groups * (product(f, step * run, size) + copy(3 * f, size)) / step
 
 
 def _flat(weight, w: Window):
@@ -189,7 +214,7 @@ def forward(x, weight, b, w: Window, least: int):
     def kernel(part: slice) -> None:
         columns, blocks = _blocks(w, part, x.dtype)
         for block in blocks:
-            columns.gathered(np.matmul(weight, columns.of(x[block])), y[block], b)
+            columns.multiply(weight, x[block], b, y[block])
 
     team.share(kernel, w.n, least)
     return y
