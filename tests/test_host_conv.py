@@ -42,9 +42,9 @@ def check(found, expected):
 
 
 FORWARD, INPUT, WEIGHT = {
-    "forward": [columns.forward, bands.forward],
+    "forward": [columns.forward],
     "input": [columns.input_grad, bands.input_grad],
-    "weight": [columns.weight_grad, bands.weight_grad],
+    "weight": [columns.weight_grad],
 }.values()
 
 
@@ -189,8 +189,8 @@ def sizes(n, c, pixels, f, kernel, padding=0, stride=1, groups=1):
 
 def test_the_choice_of_a_method():
     lenet, wide = sizes(64, 6, 14, 16, 5), sizes(128, 64, 16, 64, 3, padding=1)
-    assert conv.input_method(lenet)[0] is bands.input_grad  # measured: 1.4 ms, by columns 1.7, as a convolution 2.2
-    assert conv.forward_method(wide)[0] is columns.forward  # by bands it would be 16 / 3 times as many multiplications
+    assert conv.input_method(lenet)[0] is bands.input_grad  # see benchmarks/convolutions.py
+    assert conv.forward_method(wide)[0] is columns.forward
     assert conv.input_method(wide)[0] is conv._as_convolution
     assert conv.weight_method(wide)[0] is columns.weight_grad
     assert conv.forward_method(sizes(8, 4, 32, 4, 3, groups=4))[0] is columns.forward
@@ -203,8 +203,8 @@ def test_threads_are_begun_for_much_work_only():
     assert conv.forward_method(sizes(16, 1, 8, 4, 3))[1] > 16
 
 
-@pytest.mark.parametrize("cost", [columns.forward_cost, columns.input_cost, columns.weight_cost, bands.forward_cost,
-                                  bands.input_cost, bands.weight_cost, columns.pointwise_cost])  # fmt: skip
+@pytest.mark.parametrize("cost", [columns.forward_cost, columns.pointwise_cost, columns.input_cost,
+                                  columns.weight_cost, bands.input_cost])  # fmt: skip
 def test_costs_grow_with_the_work(cost):
     small = sizes(32, 8, 16, 16, 3)
     for more in (small._replace(f=64), small._replace(c=32), sizes(32, 8, 32, 16, 3)):

@@ -19,34 +19,31 @@ def _cheapest(w: Window, methods: dict[Callable, Callable]) -> tuple[Callable, i
     return method, math.ceil(WORTHWHILE / max(1.0, costs[method]))
 
 
-def _methods(w: Window, by_columns: tuple, by_bands: tuple) -> dict[Callable, Callable]:
-    return dict([by_columns] if w.groups > 1 else [by_columns, by_bands])
-
-
 @functools.lru_cache(1024)
 def forward_method(w: Window) -> tuple[Callable, int]:
     """The method for conv2d, and how many images a thread should have."""
     if w.kernel == w.stride == (1, 1) and w.padding == (0, 0):
         return _cheapest(w, {columns.pointwise: columns.pointwise_cost})
-    return _cheapest(w, _methods(w, (columns.forward, columns.forward_cost), (bands.forward, bands.forward_cost)))
+    return _cheapest(w, {columns.forward: columns.forward_cost})
 
 
 @functools.lru_cache(1024)
 def input_method(w: Window) -> tuple[Callable, int]:
     """The method for conv2d_input_grad."""
-    methods = _methods(w, (columns.input_grad, columns.input_cost), (bands.input_grad, bands.input_cost))
+    methods: dict[Callable, Callable] = {columns.input_grad: columns.input_cost}
+    if w.groups == 1:
+        methods[bands.input_grad] = bands.input_cost
     turned = _turned(w)
     if turned is not None:
-        method, _ = forward_method(turned)
-        costs = {columns.pointwise: columns.pointwise_cost, columns.forward: columns.forward_cost}
-        methods[_as_convolution] = lambda _: costs.get(method, bands.forward_cost)(turned)
+        pointwise = forward_method(turned)[0] is columns.pointwise
+        methods[_as_convolution] = lambda _: (columns.pointwise_cost if pointwise else columns.forward_cost)(turned)
     return _cheapest(w, methods)
 
 
 @functools.lru_cache(1024)
 def weight_method(w: Window) -> tuple[Callable, int]:
     """The method for conv2d_weight_grad."""
-    return _cheapest(w, _methods(w, (columns.weight_grad, columns.weight_cost), (bands.weight_grad, bands.weight_cost)))
+    return _cheapest(w, {columns.weight_grad: columns.weight_cost})
 
 
 def _turned(w: Window) -> Window | None:
