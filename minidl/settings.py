@@ -5,9 +5,8 @@ A switch whose effect minidl always or never has keeps what it is set to; its te
 
 from __future__ import annotations
 
-import threadpoolctl
-
 from .backend import EXACT, set_default_device
+from .backend.host import team
 from .backends.switches import Switches
 from .creation import TypeOfTensor
 from .modes import set_default_dtype
@@ -29,13 +28,13 @@ def _whole(name: str, value) -> int:
 
 
 def set_num_threads(num: int) -> None:
-    """How many threads matrix products use."""
-    threadpoolctl.threadpool_limits(_whole("set_num_threads", num), "blas")
+    """How many threads matrix products, the kernels made of them and large updates use, in the whole process."""
+    team.set_threads(_whole("set_num_threads", num))
 
 
 def get_num_threads() -> int:
-    """How many threads matrix products use."""
-    return max([lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"], default=1)
+    """How many threads matrix products, the kernels made of them and large updates use."""
+    return team.threads()
 
 
 def set_num_interop_threads(num: int) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import minidl
 from minidl import optim
+from minidl.backend.host import team
 from minidl.optim import flat
 from minidl.tensor import Parameter, Tensor, wrap
 
@@ -563,13 +564,21 @@ def test_a_momentum_may_be_switched_on_and_off():
 
 
 # ------------------------------------------------------------------------------------------------------ two threads
+@pytest.fixture
+def two_threads(monkeypatch):
+    monkeypatch.setattr(flat, "SLICE", 64)
+    monkeypatch.setattr(flat, "TOGETHER", 256)
+    before = team.threads()
+    team.set_threads(2)
+    yield
+    team.set_threads(before)
+
+
 @pytest.mark.parametrize("kind", ["one", "several"])
 @pytest.mark.parametrize("rule", [optim.SGD, optim.Adam, optim.Rprop])
-def test_two_threads_give_the_same_bits_as_one(rule, kind, monkeypatch):
+def test_two_threads_give_the_same_bits_as_one(rule, kind, monkeypatch, two_threads):
     def go(together):
-        monkeypatch.setattr(flat, "SLICE", 64)
         monkeypatch.setattr(flat, "TOGETHER", together)
-        monkeypatch.setattr(flat, "_cores", lambda: 2)
         rng = np.random.default_rng(3)
         sizes = [3000] if kind == "one" else [1000, 7, 900, 1, 1100]
         ps = [Parameter(rng.standard_normal(n)) for n in sizes]
@@ -582,19 +591,18 @@ def test_two_threads_give_the_same_bits_as_one(rule, kind, monkeypatch):
         states = [t.array.tobytes() for p in ps for t in optimizer.state[p].values()]
         return [p.array.tobytes() for p in ps] + states
 
-    shared = []
-    share = flat._share
-    monkeypatch.setattr(flat, "_share", lambda step, pieces: (shared.append(len(pieces)), share(step, pieces))[1])
+    shared, run = [], team._run
+    monkeypatch.setattr(team, "_run", lambda tasks: (shared.append(len(tasks)), run(tasks))[1])
     alone = go(10**6)
     assert not shared
-    assert go(256) == alone and min(shared) > 1
+    assert go(256) == alone and len(shared) >= 4 and set(shared) == {2}
+    count = len(shared)
+    team.set_threads(1)
+    assert go(256) == alone and len(shared) == count
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_process_that_is_forked_off_has_a_thread_of_its_own(monkeypatch):
-    monkeypatch.setattr(flat, "SLICE", 64)
-    monkeypatch.setattr(flat, "TOGETHER", 256)
-    monkeypatch.setattr(flat, "_cores", lambda: 2)
+def test_a_process_that_is_forked_off_has_a_thread_of_its_own(two_threads):
     w = Parameter(np.ones(2000))
     w.grad = wrap(np.ones(2000))
     rule = optim.SGD([w], lr=0.5)
@@ -617,7 +625,7 @@ def test_a_process_that_is_forked_off_has_a_thread_of_its_own(monkeypatch):
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_what_goes_wrong_in_the_other_thread_is_raised_in_this_one(monkeypatch):
+def test_what_goes_wrong_in_the_other_thread_is_raised_in_this_one(two_threads):
     class Failing(optim.Optimizer):
         def __init__(self, params):
             super().__init__(params, {})
@@ -626,20 +634,7 @@ def test_what_goes_wrong_in_the_other_thread_is_raised_in_this_one(monkeypatch):
             if threading.current_thread() is not threading.main_thread():
                 raise ArithmeticError("in the other thread")
 
-    monkeypatch.setattr(flat, "SLICE", 64)
-    monkeypatch.setattr(flat, "TOGETHER", 256)
-    monkeypatch.setattr(flat, "_cores", lambda: 2)
     w = Parameter(np.ones(2000))
     w.grad = wrap(np.ones(2000))
     with pytest.raises(ArithmeticError, match="in the other thread"):
         Failing([w]).step()
-
-
-@pytest.mark.parametrize(("said", "cores"), [("1", 1), ("", None), ("x", None), ("0", None)])
-def test_the_environment_limits_the_threads(said, cores, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
-    flat._cores.cache_clear()
-    try:
-        assert flat._cores() == (cores or len(os.sched_getaffinity(0)))
-    finally:
-        flat._cores.cache_clear()

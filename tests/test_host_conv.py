@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -112,6 +113,15 @@ def test_the_kernels_give_what_the_definitions_give(arrays):
         np.testing.assert_array_equal(before, now)
 
 
+@pytest.mark.parametrize("n, c, f", [(0, 2, 3), (2, 0, 3), (0, 0, 0)])
+def test_no_images_or_channels(n, c, f):
+    x, w, how = np.ones((n, c, 6, 6)), np.ones((f, c, 3, 3)), {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1)}
+    y = conv.conv2d(x, w, np.ones(f), **how, groups=1)
+    np.testing.assert_array_equal(y, np.ones((n, f, 6, 6)))
+    assert conv.conv2d_input_grad(y, w, **how, groups=1, shape=x.shape).shape == x.shape
+    assert conv.conv2d_weight_grad(y, x, **how, groups=1, shape=w.shape).shape == w.shape
+
+
 def test_images_in_several_blocks(monkeypatch):
     monkeypatch.setattr(columns, "CACHE", 4000)
     monkeypatch.setattr(bands, "CACHE", 4000)
@@ -199,7 +209,7 @@ def test_the_choice_of_a_method():
 
 
 def test_threads_are_begun_for_much_work_only():
-    assert conv.forward_method(sizes(128, 64, 16, 64, 3, padding=1))[1] == pytest.approx(2, abs=1)
+    assert conv.forward_method(sizes(128, 64, 16, 64, 3, padding=1))[1] == pytest.approx(4, abs=1)
     assert conv.forward_method(sizes(16, 1, 8, 4, 3))[1] > 16
 
 
@@ -207,9 +217,9 @@ def test_threads_are_begun_for_much_work_only():
                                   columns.weight_cost, bands.input_cost])  # fmt: skip
 def test_costs_grow_with_the_work(cost):
     small = sizes(32, 8, 16, 16, 3)
-    for more in (small._replace(f=64), small._replace(c=32), sizes(32, 8, 32, 16, 3)):
+    for more in (dataclasses.replace(small, f=64), dataclasses.replace(small, c=32), sizes(32, 8, 32, 16, 3)):
         assert cost(more) > 1.5 * cost(small)
-    assert 0.5 * cost(small) < cost(small._replace(n=256)) <= 1.01 * cost(small)  # of an image, among more of them
+    assert 0.5 * cost(small) < cost(dataclasses.replace(small, n=256)) <= 1.01 * cost(small)
 
 
 def test_costs_of_the_parts():

@@ -10,7 +10,7 @@ from conftest import REAL_GPU, Where
 import minidl
 from minidl import testing
 from minidl.backend import DEFINITIONS, get_backend
-from minidl.engine import OPS, Op
+from minidl.engine import OPS, Op, sum_to
 
 DIFFERENTIABLE = [
     e
@@ -47,6 +47,7 @@ def test_every_op_with_a_derivative_has_a_differentiated_case():
         "isfinite",
         "equal",
         "not_equal",
+        "max_pool2d_place",
     }
     plain |= {"greater", "greater_equal", "less", "less_equal", "logical_and", "logical_or", "logical_not"}
     plain |= {"bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift", "invert"}
@@ -160,10 +161,6 @@ KERNELS = {
         lambda r: (_large(r, 33, 6, 17, 18)[:, ::2], None, None, (2, 3), True),
         lambda r: (_large(r, 1000, 30).T, None, _large(r, 1000), (1,), False),
     ],
-    "cross_entropy": [
-        lambda r: (_large(r, 1000, 10) * 20, r.integers(0, 10, size=(1000, 1))),
-        lambda r: (_large(r, 8, 21, 17, 16), r.integers(0, 21, size=(8, 1, 17, 16))),
-    ],
 }
 KERNELS["linear"] = [
     lambda r: (_large(r, 64, 784), _large(r, 128, 784), _large(r, 128)),
@@ -171,6 +168,8 @@ KERNELS["linear"] = [
     lambda r: (_large(r, 20), _large(r, 3, 20), _large(r, 3)),
     lambda r: (_large(r, 30, 200)[:, ::2], _large(r, 100, 40).T, _large(r, 40)),
 ]
+KERNELS["channel_sum"] = [lambda r: (_large(r, 70, 12, 16, 15),), lambda r: (_large(r, 64, 33),)]
+KERNELS["relu"] = [lambda r: (_large(r, 70, 12, 16, 15),), lambda r: (_large(r, 64, 33).T,)]
 KERNELS["sigmoid"] = [
     lambda r: (_large(r, 32, 512)[:, 128:256] * 10,),
     lambda r: (np.array([-np.inf, -200.0, -88.8, -0.0, 0.0, 88.8, 200.0, np.inf], dtype=np.float32),),
@@ -227,8 +226,10 @@ def _compare_sigmoid(both, rng, x):
 
 def _compare_max_pool2d(both, rng, x, kernel, stride, dilation, width, out):
     how = {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width}
-    y, place = both("max_pool2d", x, out=out, tolerance=0.0, **how)
-    both("max_pool2d_put", _large(rng, *y.shape), place, shape=x.shape, tolerance=1e-6, **how)
+    y, place = [both(name, x, out=out, tolerance=0.0, **how) for name in ("max_pool2d", "max_pool2d_place")]
+    g = _large(rng, *y.shape)
+    both("max_pool2d_put", g, place, shape=x.shape, tolerance=1e-6, **how)
+    both("max_pool2d_grad", g, x, y, tolerance=1e-6, **how)
     both("max_pool2d_pick", x, place, tolerance=0.0, **how)
 
 
@@ -251,6 +252,14 @@ def _compare_window_sum(both, rng, x, kernel, stride, width, out):
     both("window_spread", both("window_sum", x, out=out, **how), shape=x.shape, **how)
 
 
+def _compare_channel_sum(both, rng, x):
+    both("channel_sum", x, tolerance=1e-5)
+
+
+def _compare_relu(both, rng, x):
+    both("relu_grad", _large(rng, *x.shape), both("relu", x, tolerance=0.0), tolerance=0.0)
+
+
 def _compare_batch_norm(both, rng, x, weight, bias):
     _, mean, _, inv = both("batch_norm", x, weight, bias, eps=1e-5)
     both("batch_norm_grad", _large(rng, *x.shape), x, weight, mean, inv, tolerance=1e-4)
@@ -263,13 +272,11 @@ def _compare_layer_norm(both, rng, x, weight, bias, axis, center):
     dx, dw, db = get_backend("cpu").layer_norm_grad(g, x, weight, mean, inv, **how)
     want = DEFINITIONS["layer_norm_grad"](g, x, weight, mean, inv, **how)
     assert (dw is None) == (want[1] is None) == (weight is None)
-    _same(tuple(a for a in (dx, dw, db) if a is not None), tuple(a for a in want if a is not None), 1e-4)
+    added = [
+        a if a is None or b.shape == a.shape else sum_to(b, a.shape) for a, b in zip((dx, dw, db), want, strict=True)
+    ]
+    _same(tuple(a for a in (dx, dw, db) if a is not None), tuple(a for a in added if a is not None), 1e-3)
     both.called.add("layer_norm_grad")
-
-
-def _compare_cross_entropy(both, rng, z, t):
-    loss, p = both("cross_entropy", z, t)
-    both("cross_entropy_grad", p, t, _large(rng, *loss.shape))
 
 
 def test_kernels_agree_with_their_definitions_at_size(rng):
@@ -279,7 +286,11 @@ def test_kernels_agree_with_their_definitions_at_size(rng):
         for make in made:
             globals()[f"_compare_{name}"](both, rng, *make(rng))
     own = {name for name in DEFINITIONS if name in vars(get_backend("cpu"))}
-    assert own - both.called <= {"transfer"}, "a kernel without sizes to compare it at"
+    # what keeps for its gradient something else than its definition: see test_host_recurrent, _attention and _rows
+    elsewhere = {"lstm_sequence", "gru_sequence", "rnn_sequence", "attention", "attention_grad", "column_sums"}
+    elsewhere |= {f"{name}_{what}" for name in ("softmax", "log_softmax") for what in ("of", "grad")}
+    elsewhere |= {"cross_entropy", "cross_entropy_grad"}
+    assert own - both.called - elsewhere <= {"transfer"}, "a kernel without sizes to compare it at"
 
 
 def test_convolutions_of_all_kinds_agree_with_their_definitions(rng):

@@ -69,12 +69,14 @@ def samples_of(dataset: Any, indices: Sequence[Any]) -> list:
 def gather(x: Tensor | np.ndarray, indices: np.ndarray, where: str) -> Any:
     """x[indices] along the first axis, as an array on x's device; also a GPU refuses indices outside."""
     array = _array(x)
-    n = array.shape[0]
-    if indices.size and not (-n <= indices.min() and indices.max() < n):
+    B, n = backend_of(array), array.shape[0]
+    try:
+        if array.__class__ is not np.ndarray and indices.size and not (-n <= indices.min() and indices.max() < n):
+            raise IndexError
+        return B.take(array, B.from_host(indices, B.device_of(array)), axis=0)  # NumPy looks itself
+    except IndexError:
         bad = indices[(indices < -n) | (indices >= n)][0]
-        raise IndexError(f"{where}: index {bad} is out of range for {n} samples")
-    B = backend_of(array)
-    return B.take(array, B.from_host(indices, B.device_of(array)), axis=0)
+        raise IndexError(f"{where}: index {bad} is out of range for {n} samples") from None
 
 
 class TensorDataset(Dataset[tuple[Tensor, ...]]):

@@ -154,9 +154,13 @@ def windows(x, kernel, stride, dilation, width, value):
 
 
 def max_pool2d(x, kernel, stride, dilation, width):
-    """The largest value of each window, and which place in the window it has."""
-    all_places = np.stack(list(windows(x, kernel, stride, dilation, width, -np.inf)))
-    return all_places.max(axis=0), all_places.argmax(axis=0)
+    """The largest value of each window."""
+    return np.stack(list(windows(x, kernel, stride, dilation, width, -np.inf))).max(axis=0)
+
+
+def max_pool2d_place(x, kernel, stride, dilation, width):
+    """The place of the largest value in each window."""
+    return np.stack(list(windows(x, kernel, stride, dilation, width, -np.inf))).argmax(axis=0)
 
 
 def window_sum(x, kernel, stride, width):
@@ -220,7 +224,7 @@ def scatter_add(g, index, axis, size):
     return y
 
 
-NEEDS = {"max_pool2d": ("windows",), "window_sum": ("windows",)}
+NEEDS = dict.fromkeys(("max_pool2d", "max_pool2d_place", "window_sum"), ("windows",))
 
 
 def source(names: set[str]) -> str:

@@ -230,14 +230,14 @@ def _layer_norm(w, call, x, weight, bias):
     return f"layer_norm({x}, {weight}, {bias}, {literal(w, call.static['axis'])}, {call.static['eps']!r}, {center})"
 
 
-@entry("max_pool2d")
+@entry("max_pool2d", "max_pool2d_place")
 def _max_pool(w, call, x):
-    w.use("max_pool2d")
+    w.use(call.op)
     how = call.static
     width = how["width"][2:]
     if any(not isinstance(n, int) for pair in width for n in pair):
         raise TraceError("pooling: what is padded depends on the size of the image, which cannot stay open")
-    return f"max_pool2d({x}, {how['kernel']}, {how['stride']}, {how['dilation']}, {width})"
+    return f"{call.op}({x}, {how['kernel']}, {how['stride']}, {how['dilation']}, {width})"
 
 
 @entry("window_sum")

@@ -15,6 +15,14 @@ class DtypeError(TypeError, RuntimeError):
 
 def ints(value, count: int, name: str, where: str, low: int = 1) -> tuple[int, ...]:
     """An int, or `count` of them (at most six), as `count`; each at least `low`."""
+    if value.__class__ is int and value >= low:
+        return (value,) * count
+    if value.__class__ is tuple and len(value) == count:  # what a layer has checked already, and is quick to see
+        for v in value:
+            if v.__class__ is not int or v < low:
+                break
+        else:
+            return value
     given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     given = given * count if len(given) == 1 else given
     if len(given) != count or any(not isinstance(v, (int, np.integer)) or isinstance(v, bool) for v in given):

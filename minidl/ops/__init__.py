@@ -11,10 +11,10 @@ import functools
 from collections.abc import Callable, Iterator
 
 from ..engine import OPS, Aux, Op, op
-from . import activation, conv, elementwise, linalg, loss, noise, norm, pool, recurrent, reduce, shape
+from . import activation, attention, conv, elementwise, linalg, loss, noise, norm, pool, recurrent, reduce, shape
 
-__all__ = ["OPS", "Aux", "Op", "op", "replaced", "conv", "elementwise", "linalg", "loss", "noise", "norm", "pool"]
-__all__ += ["recurrent", "reduce", "shape"]
+__all__ = ["OPS", "Aux", "Op", "op", "replaced", "attention", "conv", "elementwise", "linalg", "loss", "noise", "norm"]
+__all__ += ["pool", "recurrent", "reduce", "shape"]
 
 
 def _checked(name: str, body: Callable) -> Callable:

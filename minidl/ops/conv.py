@@ -101,7 +101,7 @@ def conv2d(x, w, b, *, stride, padding, dilation, groups):
     return backend_of(x).conv2d(x, w, b, **how), (
         lambda g: backend_of(g).conv2d_input_grad(g, w, shape=x_shape, **how),
         lambda g: backend_of(g).conv2d_weight_grad(g, x, shape=w_shape, **how),
-        None if b is None else lambda g: backend_of(g).sum(g, axis=(0, 2, 3)),
+        None if b is None else lambda g: backend_of(g).channel_sum(g),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..backend import backend_of
+from ..backend import backend_of, definition
 from ..engine import FUNCTIONS, op
 
 
@@ -395,11 +395,26 @@ def sigmoid(x):
     return y, (lambda g: g * (y * (1 - y)),)
 
 
+@definition("relu")
+def plain_relu(x):
+    """The larger one of x and 0."""
+    return backend_of(x).maximum(x, 0)
+
+
+@definition("relu_grad")
+def plain_relu_grad(g, y):
+    """g where y > 0, else 0."""
+    return g * backend_of(g).greater(y, 0)
+
+
+FUNCTIONS["relu_grad"] = plain_relu_grad
+
+
 @op
 def relu(x):
     """y = max(x, 0);   dL/dx = g where y > 0, else 0."""
-    y = backend_of(x).maximum(x, 0)
-    return y, (lambda g: g * backend_of(g).greater(y, 0),)
+    y = backend_of(x).relu(x)
+    return y, (lambda g: backend_of(g).relu_grad(g, y),)
 
 
 # comparison and selection: nothing to differentiate, but for `where`

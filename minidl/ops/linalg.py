@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 from ..backend import backend_of, definition
-from ..engine import Aux, op
+from ..engine import FUNCTIONS, Aux, op
 
 
 def _t(x):
     return backend_of(x).swapaxes(x, axis1=-1, axis2=-2)
+
+
+def _rows(x):
+    """x (..., n) as a matrix (rows, n)."""
+    return x if x.ndim == 2 else backend_of(x).reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _times(x, m):
+    """x m for a matrix m: one product over all batches, instead of a product each."""
+    B = backend_of(x)
+    return B.matmul(x, m) if x.ndim == 2 else B.reshape(B.matmul(_rows(x), m), shape=(*x.shape[:-1], m.shape[1]))
 
 
 @op
@@ -16,21 +29,26 @@ def matmul(a, b):
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
         raise ValueError(f"matmul: cannot multiply {tuple(a.shape)} by {tuple(b.shape)}: inner sizes must be equal")
 
-    batches = a.ndim > 2 and b.ndim == 2  # here, so that the vjps capture one input each
-
-    def db(g):
-        if not batches:
-            return _t(a) @ g
-        B = backend_of(g)  # one product over all batches, instead of a product each and a sum
-        return _t(B.reshape(a, shape=(-1, a.shape[-1]))) @ B.reshape(g, shape=(-1, g.shape[-1]))
-
-    return a @ b, (lambda g: g @ _t(b), db)
+    batches = a.ndim > 2 and b.ndim == 2
+    if batches:
+        return _times(a, b), (lambda g: _times(g, _t(b)), lambda g: backend_of(g).matmul(_t(_rows(a)), _rows(g)))
+    y = backend_of(a).matmul(a, b)
+    return y, (lambda g: backend_of(g).matmul(g, _t(b)), lambda g: backend_of(g).matmul(_t(a), g))
 
 
 @definition("linear")
 def plain_linear(x, w, b):
-    y = x @ _t(w)
+    y = _times(x, _t(w))
     return y if b is None else y + b
+
+
+@definition("column_sums")
+def plain_column_sums(x):
+    """The sums of x (n, m) over its rows."""
+    return backend_of(x).sum(x, axis=0)
+
+
+FUNCTIONS["column_sums"] = plain_column_sums
 
 
 @op
@@ -41,14 +59,10 @@ def linear(x, w, b):
             f"linear: x has {x.shape[-1] if x.ndim else 'no'} features, weight expects {w.shape[1]} "
             f"(x is {tuple(x.shape)}, weight is {tuple(w.shape)})"
         )
-
-    def rows(a):
-        return a if a.ndim == 2 else backend_of(a).reshape(a, shape=(-1, a.shape[-1]))
-
     return backend_of(x).linear(x, w, b), (
-        lambda g: g @ w,
-        lambda g: _t(rows(g)) @ rows(x),
-        None if b is None else lambda g: backend_of(g).sum(rows(g), axis=0),
+        lambda g: _times(g, w),
+        lambda g: backend_of(g).matmul(_t(_rows(g)), _rows(x)),
+        None if b is None else lambda g: backend_of(g).column_sums(_rows(g)),
     )
 
 

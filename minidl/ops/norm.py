@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..backend import backend_of, definition
-from ..engine import Aux, op
+from ..engine import FUNCTIONS, Aux, op
 
 
 def _per_channel(v, ndim):
@@ -66,6 +66,15 @@ def layer_norm(x, weight, bias, *, axis, eps, center=True):
         return backend_of(g).layer_norm_grad(g, x, weight, mean, inv, axis=axis, center=center)
 
     return (y, Aux(mean), Aux(var)), joint
+
+
+@definition("channel_sum")
+def plain_channel_sum(x):
+    """The sum over all axes but the second."""
+    return backend_of(x).sum(x, axis=_axes(x))
+
+
+FUNCTIONS["channel_sum"] = plain_channel_sum
 
 
 @definition("batch_norm")

@@ -6,7 +6,7 @@ import itertools
 import math
 
 from ..backend import backend_of, definition
-from ..engine import Aux, op
+from ..engine import FUNCTIONS, op
 
 
 def pool_output_size(size, kernel, stride, padding, dilation, ceil_mode) -> tuple[int, ...]:
@@ -40,13 +40,23 @@ def pool_offsets(kernel, out, stride, dilation):
 
 @definition("max_pool2d")
 def plain_max_pool2d(x, *, kernel, stride, dilation, width, out):
-    """The largest value of each window and its place in the window (row by row; the first of equals)."""
+    """The largest value of each window."""
     B = backend_of(x)
     x = B.pad(x, width=width, value=-math.inf)
-    windows = B.stack([x[index] for _, index in pool_offsets(kernel, out, stride, dilation)], axis=-1)
-    size = kernel[0] * kernel[1]
+    return B.max(B.stack([x[index] for _, index in pool_offsets(kernel, out, stride, dilation)], axis=-1), axis=-1)
+
+
+@definition("max_pool2d_place")
+def plain_max_pool2d_place(x, *, kernel, stride, dilation, width, out):
+    """The place of the largest value in each window (row by row; the first of equals; never in the padding)."""
+    B, size = backend_of(x), kernel[0] * kernel[1]
+    cuts = [index for _, index in pool_offsets(kernel, out, stride, dilation)]
+    inside = B.pad(B.ones_like(x[:1, :1]), width=((0, 0), (0, 0), *width[2:]))
+    x = B.pad(x, width=width, value=-math.inf)
+    windows, inside = B.stack([x[cut] for cut in cuts], axis=-1), B.stack([inside[cut] for cut in cuts], axis=-1)
+    best = B.logical_or(B.equal(windows, B.max(windows, axis=-1, keepdims=True)), B.isnan(windows))
     kind = "int8" if size < 128 else "int16" if size < 32768 else "int32"
-    return B.max(windows, axis=-1), B.astype(B.argmax(windows, axis=-1), dtype=kind)
+    return B.astype(B.argmax(B.logical_and(best, inside), axis=-1), dtype=kind)
 
 
 @definition("max_pool2d_put")
@@ -70,13 +80,27 @@ def plain_max_pool2d_pick(x, place, *, kernel, stride, dilation, width):
     return y
 
 
+@definition("max_pool2d_grad")
+def plain_max_pool2d_grad(g, x, y, *, kernel, stride, dilation, width):
+    """An image of zeros, to which each g is added at the place of its window's largest value y."""
+    B, how = backend_of(g), {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width}
+    return B.max_pool2d_put(g, B.max_pool2d_place(x, out=tuple(y.shape[2:]), **how), shape=x.shape, **how)
+
+
+FUNCTIONS["max_pool2d_grad"] = plain_max_pool2d_grad
+
+
 @op
-def max_pool2d(x, *, kernel, stride, dilation, width, out):
-    """y = the largest value in each window, and its place there;   dL/dx = g at that place, 0 elsewhere."""
-    how = {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width}
-    shape = x.shape
-    y, place = backend_of(x).max_pool2d(x, out=out, **how)
-    return (y, Aux(place)), (lambda g, _: backend_of(g).max_pool2d_put(g, place, shape=shape, **how),)
+def max_pool2d(x, *, out, **how):
+    """y = the largest value in each window;   dL/dx = g at its place (the first of equals), 0 elsewhere."""
+    y = backend_of(x).max_pool2d(x, out=out, **how)
+    return y, (lambda g: backend_of(g).max_pool2d_grad(g, x, y, **how),)
+
+
+@op
+def max_pool2d_place(x, **how):
+    """y = the place of the largest value in each window, counted row by row."""
+    return backend_of(x).max_pool2d_place(x, **how), (None,)
 
 
 @op(promote=None)

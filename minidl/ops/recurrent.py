@@ -1,8 +1,9 @@
 """Recurrent layers over a whole sequence, and embeddings.
 
 Each op is one layer in one direction. The inputs of all time steps are multiplied by their weights at once, before the
-loop over time, and the gradients of the weights are one product each, after it: a step costs one product with w_hh. In
-the loop little is gained by writing in place (measured: 0 to 40 %): it waits for that product, exp and tanh.
+loop over time, and the gradients of the weights are one product each, after it: a step costs one product with w_hh.
+The kernels `lstm_sequence`, `gru_sequence` and `rnn_sequence` give the op's outputs and joint vjp. The definitions
+here serve all arrays but the CPU's, packed sequences, and the replay for higher derivatives.
 
 With `sizes` the sequences are packed: x is (sum of sizes, D), and step t its next sizes[t] rows, those of the sequences
 that are longer than t; the longest come first. A state then has as many rows as there are sequences under way.
@@ -93,17 +94,9 @@ def _input_grads(ax, ah, x, starts, w_ih, needs):
     return dx, dw_ih, dw_hh, B.sum(rx, axis=0) if needs[3] else None, B.sum(rh, axis=0) if needs[4] else None
 
 
-@op
-def lstm(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr=None, *, reverse, sizes=None):
-    """y, h, c = the outputs (T, N, H) of all steps, and the last hidden and cell state, for x (T, N, D).
-
-    i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of the four parts of x w_ih^T + b_ih + h w_hh^T + b_hh in every step;
-    c = f c + i g;   h = o tanh(c). reverse: time passes from the end of x to its start.
-    Back through time, with u = tanh(c) and c' the cell before:   dL/dc += dL/dh o (1 - u^2);
-    before sigmoid and tanh   di = dL/dc g i (1 - i),   df = dL/dc c' f (1 - f),   dg = dL/dc i (1 - g^2),
-    do = dL/dh u o (1 - o);   dL/dc' = dL/dc f,   dL/dh' = [di, df, dg, do] w_hh. Hochreiter and Schmidhuber, 1997.
-    w_hr (P, H): h = (o tanh(c)) w_hr^T, so that h and y have P features (Sak et al., 2014).
-    """
+@definition("lstm_sequence")
+def plain_lstm(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr=None, *, reverse, sizes=None):
+    """The plain definition of `lstm`."""
     B = backend_of(x)
     gx, wt, h, c = plain_linear(x, w_ih, _sum(b_ih, b_hh)), _t(w_hh), h0[:0], c0[:0]
     ended: tuple[list, list] = [], []
@@ -146,15 +139,22 @@ def lstm(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr=None, *, reverse, sizes=None):
 
 
 @op
-def gru(x, h0, w_ih, w_hh, b_ih, b_hh, *, reverse, sizes=None):
-    """y, h = the outputs (T, N, H) of all steps, and the last hidden state, for x (T, N, D).
+def lstm(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr=None, *, reverse, sizes=None):
+    """y, h, c = the outputs (T, N, H) of all steps, and the last hidden and cell state, for x (T, N, D).
 
-    With the three parts of x w_ih^T + b_ih and of h w_hh^T + b_hh, the last of these m:   r = sigmoid(x_r + h_r),
-    z = sigmoid(x_z + h_z),   n = tanh(x_n + r m);   h = (1 - z) n + z h'. reverse: time passes from the end of x.
-    Back through time, before sigmoid and tanh:   dn = dL/dh (1 - z) (1 - n^2),   dm = dn r,
-    dr = dn m r (1 - r),   dz = dL/dh (h' - n) z (1 - z);   dL/dh' = dL/dh z + [dr, dz, dm] w_hh.
-    Cho et al., 2014, with the reset gate after the product.
+    i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of the four parts of x w_ih^T + b_ih + h w_hh^T + b_hh in every step;
+    c = f c + i g;   h = o tanh(c). reverse: time passes from the end of x to its start.
+    Back through time, with u = tanh(c) and c' the cell before:   dL/dc += dL/dh o (1 - u^2);
+    before sigmoid and tanh   di = dL/dc g i (1 - i),   df = dL/dc c' f (1 - f),   dg = dL/dc i (1 - g^2),
+    do = dL/dh u o (1 - o);   dL/dc' = dL/dc f,   dL/dh' = [di, df, dg, do] w_hh. Hochreiter and Schmidhuber, 1997.
+    w_hr (P, H): h = (o tanh(c)) w_hr^T, so that h and y have P features (Sak et al., 2014).
     """
+    return backend_of(x).lstm_sequence(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, reverse=reverse, sizes=sizes)
+
+
+@definition("gru_sequence")
+def plain_gru(x, h0, w_ih, w_hh, b_ih, b_hh, *, reverse, sizes=None):
+    """The plain definition of `gru`."""
     B = backend_of(x)
     ended: list = []
     gx, h, ys, steps = plain_linear(x, w_ih, b_ih), h0[:0], [], []
@@ -187,12 +187,21 @@ def gru(x, h0, w_ih, w_hh, b_ih, b_hh, *, reverse, sizes=None):
 
 
 @op
-def rnn(x, h0, w_ih, w_hh, b_ih, b_hh, *, relu, reverse, sizes=None):
+def gru(x, h0, w_ih, w_hh, b_ih, b_hh, *, reverse, sizes=None):
     """y, h = the outputs (T, N, H) of all steps, and the last hidden state, for x (T, N, D).
 
-    h = tanh(x w_ih^T + b_ih + h' w_hh^T + b_hh), or relu of it. reverse: time passes from the end of x to its start.
-    Back through time:   da = dL/dh (1 - h^2) (relu: where h > 0),   dL/dh' = da w_hh. Elman, 1990.
+    With the three parts of x w_ih^T + b_ih and of h w_hh^T + b_hh, the last of these m:   r = sigmoid(x_r + h_r),
+    z = sigmoid(x_z + h_z),   n = tanh(x_n + r m);   h = (1 - z) n + z h'. reverse: time passes from the end of x.
+    Back through time, before sigmoid and tanh:   dn = dL/dh (1 - z) (1 - n^2),   dm = dn r,
+    dr = dn m r (1 - r),   dz = dL/dh (h' - n) z (1 - z);   dL/dh' = dL/dh z + [dr, dz, dm] w_hh.
+    Cho et al., 2014, with the reset gate after the product.
     """
+    return backend_of(x).gru_sequence(x, h0, w_ih, w_hh, b_ih, b_hh, reverse=reverse, sizes=sizes)
+
+
+@definition("rnn_sequence")
+def plain_rnn(x, h0, w_ih, w_hh, b_ih, b_hh, *, relu, reverse, sizes=None):
+    """The plain definition of `rnn`."""
     B = backend_of(x)
     ended: list = []
     gx, wt, h, ys = plain_linear(x, w_ih, _sum(b_ih, b_hh)), _t(w_hh), h0[:0], []
@@ -216,6 +225,16 @@ def rnn(x, h0, w_ih, w_hh, b_ih, b_hh, *, relu, reverse, sizes=None):
         return dx, _all(gh, ended), *others
 
     return (y, last), joint
+
+
+@op
+def rnn(x, h0, w_ih, w_hh, b_ih, b_hh, *, relu, reverse, sizes=None):
+    """y, h = the outputs (T, N, H) of all steps, and the last hidden state, for x (T, N, D).
+
+    h = tanh(x w_ih^T + b_ih + h' w_hh^T + b_hh), or relu of it. reverse: time passes from the end of x to its start.
+    Back through time:   da = dL/dh (1 - h^2) (relu: where h > 0),   dL/dh' = da w_hh. Elman, 1990.
+    """
+    return backend_of(x).rnn_sequence(x, h0, w_ih, w_hh, b_ih, b_hh, relu=relu, reverse=reverse, sizes=sizes)
 
 
 @op
@@ -243,3 +262,5 @@ def embedding(weight, *, ids, padding_idx, sparse=False, by_freq=False):
 
 
 FUNCTIONS["row_gradient"] = lambda g, index, shape, skip: index_add(g, index=index, shape=shape)  # row `skip` is 0
+for _name, _plain in {"lstm": plain_lstm, "gru": plain_gru, "rnn": plain_rnn}.items():
+    FUNCTIONS[f"{_name}_sequence"] = _plain  # on Tensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..backend import backend_of
+from ..backend import backend_of, definition
 from ..engine import op
 
 
@@ -220,24 +220,49 @@ def logsumexp(x, *, axis, keepdims=False):
     return out, (lambda g: backend_of(g).reshape(g, shape=shape) * backend_of(g).exp(x - y),)
 
 
-@op(floating=True)
-def softmax(x, *, axis):
-    """y = exp(x) / sum exp(x) along `axis`;   dL/dx = y (g - sum g y)."""
+@definition("softmax_of")
+def plain_softmax(x, *, axis):
+    """e^x / sum e^x, with the largest x taken out first."""
     B = backend_of(x)
     e = B.exp(x - B.max(x, axis=axis, keepdims=True))
-    y = e / B.sum(e, axis=axis, keepdims=True)
-    return y, (lambda g: y * (g - backend_of(g).sum(g * y, axis=axis, keepdims=True)),)
+    return e / B.sum(e, axis=axis, keepdims=True)
 
 
-@op(floating=True)
-def log_softmax(x, *, axis):
-    """y = x - log sum exp(x) along `axis`;   dL/dx = g - exp(y) sum g."""
+@definition("softmax_grad")
+def plain_softmax_grad(g, y, *, axis):
+    """y (g - sum g y)."""
+    return y * (g - backend_of(g).sum(g * y, axis=axis, keepdims=True))
+
+
+@op(floating=True, composed=plain_softmax)
+def softmax(x, *, axis):
+    """y = exp(x) / sum exp(x) along `axis`;   dL/dx = y (g - sum g y)."""
+    y = backend_of(x).softmax_of(x, axis=axis)
+    return y, (lambda g: backend_of(g).softmax_grad(g, y, axis=axis),)
+
+
+@definition("log_softmax_of")
+def plain_log_softmax(x, *, axis):
+    """x - log sum e^x, with the largest x taken out first, and what else the gradient needs: nothing."""
     B = backend_of(x)
     s = x - B.max(x, axis=axis, keepdims=True)
-    y = s - B.log(B.sum(B.exp(s), axis=axis, keepdims=True))
+    return s - B.log(B.sum(B.exp(s), axis=axis, keepdims=True)), None
 
-    def dx(g):
-        B = backend_of(g)
-        return g - B.exp(y) * B.sum(g, axis=axis, keepdims=True)
 
-    return y, (dx,)
+@definition("log_softmax_grad")
+def plain_log_softmax_grad(g, y, kept, *, axis):
+    """g - e^y sum g."""
+    B = backend_of(g)
+    return g - B.exp(y) * B.sum(g, axis=axis, keepdims=True)
+
+
+def log_softmax_definition(x, *, axis):
+    """The op by ops alone, for higher derivatives."""
+    return plain_log_softmax(x, axis=axis)[0]
+
+
+@op(floating=True, composed=log_softmax_definition)
+def log_softmax(x, *, axis):
+    """y = x - log sum exp(x) along `axis`;   dL/dx = g - exp(y) sum g."""
+    y, kept = backend_of(x).log_softmax_of(x, axis=axis)
+    return y, (lambda g: backend_of(g).log_softmax_grad(g, y, kept, axis=axis),)

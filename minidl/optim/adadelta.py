@@ -74,11 +74,17 @@ class Adadelta(Optimizer):
 
     def update(self, p, g, state, h) -> None:
         """One step; see the class."""
-        v, u = state["v"], state["u"]
+        B, v, u = backend_of(p), state["v"], state["u"]
+        d = g * g
+        d *= 1 - h.rho
         v *= h.rho
-        v += (1 - h.rho) * (g * g)
-        d = backend_of(p).sqrt((u + h.eps) / (v + h.eps))  # one root for two
+        v += d
+        d = u + h.eps
+        d /= v + h.eps
+        d = B.sqrt(d)  # one root for two
         d *= g
         u *= h.rho
-        u += (1 - h.rho) * (d * d)
         p -= h.lr * d
+        d *= d
+        d *= 1 - h.rho
+        u += d

@@ -6,13 +6,10 @@ notices when they were replaced and is then made anew.
 
 from __future__ import annotations
 
-import functools
 import itertools
-import os
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterable
 from operator import attrgetter, is_
 from types import SimpleNamespace
 from typing import Any
@@ -21,11 +18,12 @@ import numpy as np
 
 from .. import modes
 from ..backend import BACKENDS, backend_of
+from ..backend.host import team
 from ..backend.rows import RowArray
 from ..tensor import Tensor, describe, wrap
 
 SLICE = 65536  # elements updated at a time, so that temporaries stay in the cache; with fewer, the calls are too short
-TOGETHER = 1 << 20  # elements from which on two threads share an update: one alone does not use up the memory's speed
+TOGETHER = 1 << 20  # elements from which on threads share an update: one alone does not use up the memory's speed
 LONGER = 4  # slices then are so many times as long, for while one thread is in Python the other cannot be
 ALIGNMENT = 64  # bytes at whose multiples a parameter begins: a cache line, and the widest vector register
 RETRY = 8  # steps after which parameters that could not be moved are looked at again; doubled each time
@@ -128,8 +126,6 @@ class Flat(_Unit):
         room = [-(-size // self.lane) * self.lane for size in self.sizes]
         *self.starts, self.size = itertools.accumulate(room, initial=0)
         self.buffer = self._move() if move else params[0].array.reshape(-1)
-        longest = min(self.size, _slice(self.size) + self.lane)
-        self.scratch = np.empty((1 + _is_shared(self.size), longest), dtype=self.dtype)  # one for each thread
         self.states: dict[str, np.ndarray] = {}  # a buffer for each array of the rule's state
         self.columns: dict[str, np.ndarray] = {}  # an element per parameter for each number in it
         self.cells: list[tuple | None] = []  # for each parameter its state: (key, the Tensor handed out, its array)
@@ -214,17 +210,15 @@ class Flat(_Unit):
             for name in self.numbers:
                 self.columns[name][i:j] = numbers[name]
 
-            def step(piece: _Slice, numbers: dict[str, Any] = numbers) -> None:
-                if len(numbers) > 1:
-                    piece.state.update(numbers)
-                _update(rule, piece.p, piece.gradient(arrays, lines, how), piece.state, h)
-
             pieces = self.cuts.get((i, j)) or self._cut(i, j)
-            if self.size >= TOGETHER and _is_shared(sum(self.sizes[i:j])):
-                _share(step, pieces)
-            else:
-                for piece in pieces:
-                    step(piece)
+
+            def step(part: slice, pieces: list[_Slice] = pieces, numbers: dict[str, Any] = numbers) -> None:
+                for piece in pieces[part]:
+                    if len(numbers) > 1:
+                        piece.state.update(numbers)
+                    _update(rule, piece.p, piece.gradient(arrays, lines, how), piece.state, h)
+
+            team.share(step, len(pieces), 1 if _is_large(sum(self.sizes[i:j])) else len(pieces))
             for p in params[i:j]:
                 p.changed()
         self.version[0] = modes.last_change = modes.tick()
@@ -245,18 +239,17 @@ class Flat(_Unit):
         if len(self.cuts) >= 64:  # gradients come and go in ever new patterns
             self.cuts.clear()
         start, stop = self.starts[i], self.starts[j] if j < len(self.starts) else self.size
-        width = -(-(stop - start) // -(-(stop - start) // _slice(stop - start)))
+        longest = SLICE * LONGER if _is_large(stop - start) else SLICE
+        width = -(-(stop - start) // -(-(stop - start) // longest))
         width = -(-width // self.lane) * self.lane
         cuts = self.cuts[i, j] = list[_Slice]()
-        lows = range(start, stop, width)
-        for low in lows:
+        for low in range(start, stop, width):
             high, overlaps = min(low + width, stop), []
             for k in range(bisect_right(self.starts, low) - 1, j):
                 begin, end = max(low, self.starts[k]), min(high, self.starts[k] + self.sizes[k])
                 if begin < end:
                     overlaps.append((k, begin, end))
-            later = len(cuts) >= len(lows) // 2  # for the other thread
-            cuts.append(_Slice(self, low, high, overlaps, self.scratch[later * (len(self.scratch) - 1)]))
+            cuts.append(_Slice(self, low, high, overlaps))
         return cuts
 
 
@@ -265,20 +258,19 @@ class _Slice:
 
     __slots__ = ("p", "g", "state", "within", "pieces")
 
-    def __init__(
-        self, flat: Flat, low: int, high: int, overlaps: list[tuple[int, int, int]], scratch: np.ndarray
-    ) -> None:
+    def __init__(self, flat: Flat, low: int, high: int, overlaps: list[tuple[int, int, int]]) -> None:
         self.within: tuple[int, slice] = (0, slice(0))
+        self.g: Any  # memory for what is gathered
         self.pieces: list[tuple[np.ndarray, int, slice | None]] | None = None
         if len(overlaps) == 1:
             ((i, low, high),) = overlaps
             self.within = i, slice(low - flat.starts[i], high - flat.starts[i])
-            self.g = scratch[: high - low]  # for gradients that must be changed
+            self.g = None
         else:
-            self.g = np.zeros(high - low, dtype=flat.dtype)  # its own: the padding stays zero
+            self.g = together = np.zeros(high - low, dtype=flat.dtype)  # the padding stays zero
             self.pieces = []
             for i, begin, end in overlaps:
-                target, start = self.g[begin - low : end - low], flat.starts[i]
+                target, start = together[begin - low : end - low], flat.starts[i]
                 if end - begin == flat.sizes[i]:
                     self.pieces.append((target.reshape(flat.params[i].array.shape), i, None))
                 else:
@@ -405,49 +397,9 @@ def update_rows(rule, x, g: RowArray, state: dict[str, Any], arrays: Iterable[st
         state[name][rows] = part[name]
 
 
-@functools.cache
-def _cores() -> int:
-    """How many threads an update may use: the cores there are, or fewer if the environment says so."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores
-
-
-def _is_shared(size: int) -> bool:
-    return size >= TOGETHER and _cores() > 1
-
-
-def _slice(size: int) -> int:
-    """About how many elements a slice of an update of `size` elements has."""
-    return SLICE * LONGER if _is_shared(size) else SLICE
-
-
-@functools.cache
-def _helper() -> ThreadPoolExecutor:
-    """The other thread; it is begun when it is needed first, and once more in a process that was forked off."""
-    return ThreadPoolExecutor(1, "minidl-update")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helper.cache_clear)
-
-
-def _share(step: Callable[[_Slice], None], pieces: list[_Slice]) -> None:
-    """The first half of the pieces in the other thread, the rest in this one: NumPy lets both run in its loops."""
-    half = len(pieces) // 2
-
-    def first() -> None:
-        with np.errstate(all="ignore"):  # which is each thread's own
-            for piece in pieces[:half]:
-                step(piece)
-
-    begun = _helper().submit(first)
-    try:
-        for piece in pieces[half:]:
-            step(piece)
-    finally:
-        wait([begun])
-    begun.result()  # raises what was raised there
+def _is_large(size: int) -> bool:
+    """Whether threads share an update of so many elements."""
+    return size >= TOGETHER and team.threads() > 1
 
 
 def _update(rule, p, g, state: dict[str, Any], h) -> None:

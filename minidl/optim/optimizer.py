@@ -131,7 +131,7 @@ class Optimizer(Surroundings):
 
         h has the group's hyperparameters, and `h.step`, an int that is 1 at the first step. They are Python numbers, so
         that what is computed from them alone is in double precision. Only operators and names of `backend_of(p)` may be
-        used, and array values must not decide what is done. Where there is much to update, two threads do it, each on
+        used, and array values must not decide what is done. Where there is much to update, threads share it, each with
         slices of its own: keep nothing in self.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither update(p, g, state, h) nor step(closure)")

@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
-import time
+
+from .clock import framework, times
 
 
 def cases(T):
     """Name -> a function that runs the forward and returns a tensor, over small and medium sizes."""
     T.manual_seed(0)
-    F = importlib.import_module(T.__name__ + ".nn.functional")
-    found = {}
+    F, found = T.nn.functional, {}
     for n in (16, 128):
         a, b = (T.randn(n, n, requires_grad=True) for _ in range(2))
         row = T.randn(n, requires_grad=True)
@@ -94,26 +93,14 @@ def measure(T, run, budget: float = 0.06) -> tuple[float, float]:
 
     best = []
     for call in (run, both):
-        call()
-        start, count = time.perf_counter(), 0
-        while time.perf_counter() - start < budget / 6:
-            call()
-            count += 1
-        fastest = float("inf")
-        for _ in range(5):
-            start = time.perf_counter()
-            for _ in range(max(1, count)):
-                call()
-            fastest = min(fastest, (time.perf_counter() - start) / max(1, count))
-        best.append(fastest * 1e6)
+        fast = len(times(call, budget / 6, least=1, warm=1))  # in a sixth of the time
+        best.append(min(times(call, 0, least=5, warm=0, calls=fast)) * 1e3)
     return best[0], best[1]
 
 
 def main() -> None:
     """Measure all cases with the framework named on the command line."""
-    T = importlib.import_module(sys.argv[1])
-    if sys.argv[1] == "torch":
-        T.set_num_threads(2)
+    T = framework(sys.argv[1])
     print(json.dumps({name: measure(T, run) for name, run in cases(T).items()}))
 
 

@@ -5,30 +5,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import statistics
 import sys
-import time
-from collections.abc import Callable
+
+from .clock import framework, times
 
 ROWS, WIDTH, TOUCHED = 1_000_000, 64, 1000
 RULES = {"SGD": dict(lr=0.1), "Adagrad": dict(lr=0.1), "SparseAdam": dict(lr=0.001), "Adam": dict(lr=0.001)}
 LOOKS = {"vocabulary 65, 128 wide, 32 x 64": (65, 128, (32, 64)), "10000 x 128, 4096": (10_000, 128, (4096,))}
-
-
-def median(run: Callable, prepare: Callable = lambda: None, budget: float = 1.0) -> float:
-    """Milliseconds of one run."""
-    times: list[float] = []
-    for _ in range(2):
-        prepare(), run()
-    begin = time.perf_counter()
-    while len(times) < 5 or time.perf_counter() - begin < budget:
-        prepare()
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
 
 
 def update(T, rule: str, sparse: bool) -> float:
@@ -41,7 +26,7 @@ def update(T, rule: str, sparse: bool) -> float:
         optimizer.zero_grad()
         table(ids).sum().backward()
 
-    return median(optimizer.step, backward)
+    return statistics.median(times(optimizer.step, 1.0, backward))
 
 
 def look(T, size: int, width: int, shape: tuple, sparse: bool) -> float:
@@ -52,15 +37,13 @@ def look(T, size: int, width: int, shape: tuple, sparse: bool) -> float:
         table.weight.grad = None
         table(ids).sum().backward()
 
-    return median(run)
+    return statistics.median(times(run, 1.0))
 
 
 def main() -> None:
     """Measure with the framework named on the command line."""
-    T = importlib.import_module(sys.argv[1])
+    T = framework(sys.argv[1])
     T.manual_seed(0)
-    if sys.argv[1] == "torch":
-        T.set_num_threads(2)
     found = {}
     for rule, sparse in [("SGD", True), ("SGD", False), ("Adagrad", True), ("Adagrad", False), ("SparseAdam", True),
                          ("Adam", False)]:  # fmt: skip

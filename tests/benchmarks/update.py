@@ -6,17 +6,20 @@ those of its `fused=True` or null]: the median of many updates, all gradients be
 
 from __future__ import annotations
 
-import importlib
 import json
 import statistics
 import sys
 import time
 
+from .clock import framework, times
+
 SIZES = {
     "the MLP's 235k": [(256, 784), (256,), (128, 256), (128,), (10, 128), (10,)],
     "62 small tensors": [(16, 16), (16,)] * 31,
     "5M in 4 matrices": [(1118, 1118)] * 4,
+    "1118 x 1118": [(1118, 1118)],
 }
+SLOW = "1118 x 1118"  # the size for rules that work on whole matrices, and need seconds for the one above
 RULES = {
     "SGD": {},
     "SGD momentum": dict(momentum=0.9),
@@ -46,7 +49,7 @@ RULES = {
 def measure(T, rule: str, options: dict, shapes: list, budget: float) -> float | None:
     """Median microseconds of an update; None where there is no such rule or option."""
     kind = getattr(T.optim, rule.split()[0], None)
-    if kind is None or (rule == "Muon" and any(len(shape) != 2 for shape in shapes)):
+    if kind is None or (rule == "Muon") != (shapes == SIZES[SLOW]):
         return None
     T.manual_seed(0)
     params = [T.nn.Parameter(T.randn(*shape)) for shape in shapes]
@@ -58,25 +61,15 @@ def measure(T, rule: str, options: dict, shapes: list, budget: float) -> float |
         optimizer.step()
     except (RuntimeError, TypeError):  # no fused form of this rule
         return None
-    slow = time.perf_counter() - begin > 0.5  # then three updates have to do
-    for _ in range(0 if slow else 3):
-        optimizer.step()
-    times: list[float] = []
-    begin = time.perf_counter()
-    while len(times) < (3 if slow else 7) or time.perf_counter() - begin < budget:
-        start = time.perf_counter()
-        optimizer.step()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e6
+    first = time.perf_counter() - begin
+    if first > 2:  # then it has to do
+        return first * 1e6
+    return statistics.median(times(optimizer.step, budget, least=7)) * 1e3
 
 
 def main() -> None:
     """Measure all rules and sizes with the framework named on the command line."""
-    T = importlib.import_module(sys.argv[1])
-    torch = sys.argv[1] == "torch"
-    if torch:
-        T.set_num_threads(2)
-    found = {}
+    T, torch, found = framework(sys.argv[1]), sys.argv[1] == "torch", {}
     for size, shapes in SIZES.items():
         for rule, options in RULES.items():
             plain = measure(T, rule, options, shapes, 0.2)

@@ -54,9 +54,11 @@ def pooled(x, kernel, stride, dilation, width, out, reduce, fill=0.0):
 
 
 def max_pool(x, *, kernel, stride, dilation, width, out):
-    how = (kernel, stride, dilation, width, out)
-    y = pooled(x, *how, lambda a: a.max(-1), -np.inf)
-    return y, pooled(x, *how, lambda a: a.argmax(-1), -np.inf).astype(np.int8)
+    return pooled(x, kernel, stride, dilation, width, out, lambda a: a.max(-1), -np.inf)
+
+
+def max_place(x, *, kernel, stride, dilation, width, out):
+    return pooled(x, kernel, stride, dilation, width, out, lambda a: a.argmax(-1), -np.inf).astype(np.int8)
 
 
 def put(g, place, *, shape, kernel, stride, dilation, width):
@@ -508,6 +510,7 @@ for _label, _shape, _kernel, _stride, _dilation, _width, _out in (
 ):
     _how = {"kernel": _kernel, "stride": _stride, "width": ((0, 0), (0, 0), *_width)}
     case("max_pool2d", [apart(*_shape)], max_pool, _label, dilation=_dilation, out=_out, **_how)
+    case("max_pool2d_place", [apart(*_shape)], max_place, _label, (0,), dilation=_dilation, out=_out, **_how)
     case("window_sum", [normal(*_shape)], window_sum, _label, out=_out, **_how)
     case("window_spread", [normal(*_shape[:2], *_out)], window_spread, _label, shape=_shape, **_how)
     case("window_sum", [normal(*_shape)], window_sum, _label + " scaled", out=_out, scale=0.3, **_how)

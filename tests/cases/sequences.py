@@ -110,3 +110,25 @@ case(
     fixed=(1,),
     zero_infinity=True,
 )
+
+
+def _attention(q, k, v, *, scale, causal):
+    y = np.zeros((*q.shape[:-1], v.shape[-1]))
+    for place in np.ndindex(q.shape[:-1]):
+        seen = min(place[-1] + 1, k.shape[-2]) if causal else k.shape[-2]
+        weights = [math.exp(scale * float(q[place] @ key)) for key in k[place[:-1]][:seen]]
+        rows = v[place[:-1]]
+        y[place] = sum(w * row for w, row in zip(weights, rows, strict=False)) / sum(weights)
+    return y
+
+
+_SIZES = (((2,), 3, 3, True), ((), 2, 4, False), ((2, 2), 3, 2, True), ((1,), 2, 3, True))
+for _lead, _queries, _keys, _causal in _SIZES:
+    case(
+        "attention",
+        [normal(*_lead, _queries, 2), normal(*_lead, _keys, 2), normal(*_lead, _keys, 3)],
+        _attention,
+        f"{_lead} {_queries} of {_keys}{', causal' if _causal else ''}",
+        scale=0.7,
+        causal=_causal,
+    )

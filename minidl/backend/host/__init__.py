@@ -3,9 +3,44 @@
 import numpy as np
 
 from .. import Backend, linalg, rows, shared
-from . import arrays, conv, gamma, loss, norm, pool, recurrent, special
+from . import (
+    arrays,
+    attention,
+    batch_norm,
+    conv,
+    elementwise,
+    gamma,
+    loss,
+    memory,
+    norm,
+    pool,
+    products,
+    recurrent,
+    softmax,
+    special,
+)
 from .arrays import check
 
 BACKEND = Backend(
-    "cpu", np.ndarray, np, (shared, rows, arrays, conv, gamma, linalg, loss, norm, pool, recurrent, special)
+    "cpu",
+    np.ndarray,
+    np,
+    (
+        shared,
+        rows,
+        arrays,
+        attention,
+        batch_norm,
+        conv,
+        elementwise,
+        gamma,
+        linalg,
+        loss,
+        norm,
+        pool,
+        products,
+        recurrent,
+        softmax,
+        special,
+    ),
 )

@@ -10,6 +10,7 @@ from .. import device
 from ..random import dropout_mask  # noqa: F401  (the kernel of that name)
 
 _CPU = device("cpu")
+FEW, SMALL = 128, 1 << 17  # so many rows, and values for them, are added up quickest by one product
 OFTEN = 32  # from so many times on, summing a row's values on its own costs less than adding them one at a time
 
 
@@ -139,11 +140,27 @@ def index_add(g, index, shape):
     if not any(isinstance(i, np.ndarray) and i.dtype.kind != "b" for i in parts):
         y[index] = g  # slices, integers and masks reach every element at most once
     elif len(parts) == 1 and parts[0].size > 1 and g.size and g.dtype.kind == "f":  # whole rows, such as an embedding's
-        rows, totals, _ = sum_rows(parts[0].reshape(-1) % shape[0], g.reshape((-1, *shape[1:])), shape[0])
+        at, values = parts[0].reshape(-1) % shape[0], g.reshape((-1, *shape[1:]))
+        found = _by_product(at, values, shape) if shape[0] <= FEW and values.size <= SMALL else None
+        if found is not None:
+            return found
+        rows, totals, _ = sum_rows(at, values, shape[0])
         y[rows] = totals
     else:
         np.add.at(y, index, g)
     return y
+
+
+def _by_product(rows, values, shape):
+    """The sums for few different rows as a product with a matrix of zeros and ones; None if some are not finite."""
+    if values.dtype.itemsize < 4:
+        return None
+    pick = np.zeros((shape[0], len(rows)), values.dtype)
+    pick[rows, np.arange(len(rows))] = 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = pick @ values.reshape(len(rows), -1)
+        finite = math.isfinite(np.add.reduce(y, axis=None))  # infinite times 0 is nan, in rows where it has no place
+    return y.reshape(shape) if finite else None
 
 
 def sum_rows(rows, values, size):
@@ -160,13 +177,13 @@ def sum_rows(rows, values, size):
     most = np.argsort(-counts, kind="stable")
     begin = starts[most]
     left = np.searchsorted(-counts[most], np.arange(0, -OFTEN - 1, -1))  # left[k]: so many come more than k times
-    totals, often = values[order[begin]], left[OFTEN]
+    totals, often = values.take(order[begin], axis=0), left[OFTEN]
     for i, (a, n) in enumerate(zip(begin[:often].tolist(), counts[most[:often]].tolist(), strict=True)):
-        np.add.reduce(values[order[a : a + n]], axis=0, keepdims=True, out=totals[i : i + 1])
+        np.add.reduce(values.take(order[a : a + n], axis=0), axis=0, keepdims=True, out=totals[i : i + 1])
     for k in range(1, OFTEN):
         if left[k] == often:
             break
-        totals[often : left[k]] += values[order[begin[often : left[k]] + k]]
+        totals[often : left[k]] += values.take(order[begin[often : left[k]] + k], axis=0)
     sums = np.empty_like(totals)
     sums[most] = totals
     return rows[starts], sums, None

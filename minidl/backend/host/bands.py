@@ -41,7 +41,7 @@ def _bands(weight, w: Window):
 def _blocks(w: Window, part: slice, dtype) -> list[slice]:
     size = w.out[0] * (w.c * w.kernel[0] * w.size[1] + w.f * w.out[1]) * dtype.itemsize
     count = part.stop - part.start
-    step = -(-count // -(-count // max(1, CACHE // size))) if count else 1  # about equal ones
+    step = -(-count // -(-count // max(1, CACHE // size)))  # about equal ones
     return [slice(i, min(i + step, part.stop)) for i in range(part.start, part.stop, step)]
 
 

@@ -18,20 +18,20 @@ import numpy as np
 from . import team
 from .window import Window, copy, product
 
-CACHE = 1 << 20  # bytes of columns at a time: about what one core's caches hold
+CACHE = 1 << 21  # bytes of columns at a time
 
 
 class _Phase(NamedTuple):
     """Pixels that lie `stride` apart in one direction: which of the image they are, and their place in the memory.
 
-    taps: the kernel positions that see them, `count` of them; `start`: how far along the first sees them, `step`: each
+    taps: the kernel positions that see them, `number` of them; `start`: how far along the first sees them, `step`: each
     next one.
     """
 
     pixels: slice
     place: slice
     taps: slice
-    count: int
+    number: int
     start: int
     step: int
 
@@ -85,7 +85,7 @@ class _Columns:
             # zeros outside of the image, the padding, and behind the last one, which the last runs reach
             memory = np.zeros(size + width, dtype=dtype)
             # what the kernel positions that see this phase meet, (C, K, L, images, P, row)
-            meets = (w.c, a.count, b.count, step, w.out[0], self.row)
+            meets = (w.c, a.number, b.number, step, w.out[0], self.row)
             strides = (step * image, a.step * row, b.step * item, image, row, item)
             seen: np.ndarray = np.ndarray(meets, dtype, memory, a.start * row + b.start * item, strides)
             self.phases.append((a, b, memory[:size].reshape(shape), seen))
@@ -146,9 +146,9 @@ class _Columns:
 
 def _blocks(w: Window, part: slice, dtype):
     """The columns' memory for a part of the images, and the blocks it is divided into."""
-    size = max(1, w.c * math.prod(w.kernel) * w.out[0] * _sizes(w).row * dtype.itemsize)
+    size = w.c * math.prod(w.kernel) * w.out[0] * _sizes(w).row * dtype.itemsize
     count = part.stop - part.start
-    step = -(-count // -(-count // max(1, CACHE // size))) if count else 1  # about equal ones
+    step = -(-count // -(-count // max(1, CACHE // size)))  # about equal ones
     blocks = [slice(i, min(i + step, part.stop)) for i in range(part.start, part.stop, step)]
     return _Columns(w, step, dtype), blocks
 
@@ -174,7 +174,7 @@ def _sizes(w: Window) -> _Sizes:
     found = []
     for row, columns in ((width, copy(w.groups * size, p * width)), (q, copy(w.groups * size * p, q))):
         run = p * row
-        step = max(1.0, min(w.n, CACHE / max(1, 4 * w.groups * size * run)))
+        step = max(1.0, min(w.n, CACHE / (4 * w.groups * size * run)))
         total = columns + w.groups * product(f, size, step * run) / step
         found.append((total, _Sizes(f, size, row, run, both + columns, step)))
     return min(found)[1]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from . import bands, columns
 from .window import Window, window
 
-WORTHWHILE = 400_000  # nanoseconds of work for which another thread is begun
+WORTHWHILE = 1_000_000  # nanoseconds of work for which another thread is begun
 
 
 def _cheapest(w: Window, methods: dict[Callable, Callable]) -> tuple[Callable, int]:
@@ -46,12 +49,13 @@ def weight_method(w: Window) -> tuple[Callable, int]:
     return _cheapest(w, {columns.weight_grad: columns.weight_cost})
 
 
+@functools.lru_cache(1024)
 def _turned(w: Window) -> Window | None:
     """The convolution of the outputs' gradients, with the kernels turned around, that gives those of the inputs."""
     down, across = [d * (k - 1) - p for d, k, p in zip(w.dilation, w.kernel, w.padding, strict=True)]
     if w.stride != (1, 1) or min(down, across) < 0:
         return None
-    return w._replace(c=w.f, size=w.out, f=w.c, out=w.size, padding=(down, across))
+    return dataclasses.replace(w, c=w.f, size=w.out, f=w.c, out=w.size, padding=(down, across))
 
 
 def _as_convolution(g, weight, w: Window, least: int):
@@ -68,11 +72,17 @@ def _forward(x, weight, b, w: Window):
 
 def conv2d(x, w, b=None, *, stride, padding, dilation, groups):
     """y = w * x + b; see ops/conv.py."""
-    return _forward(x, w, b, window(x.shape, w.shape, stride, padding, dilation, groups))
+    sizes = window(x.shape, w.shape, stride, padding, dilation, groups)
+    if x.size and w.size:
+        return _forward(x, w, b, sizes)
+    y = np.zeros((sizes.n, sizes.f, *sizes.out), dtype=x.dtype)
+    return y if b is None else y + b.reshape(-1, 1, 1)
 
 
 def conv2d_input_grad(g, w, *, stride, padding, dilation, groups, shape):
     """dL/dx; see ops/conv.py."""
+    if not (g.size and w.size):
+        return np.zeros(shape, dtype=g.dtype)
     sizes = window(shape, w.shape, stride, padding, dilation, groups)
     method, least = input_method(sizes)
     return method(g, w, sizes, least)
@@ -80,6 +90,8 @@ def conv2d_input_grad(g, w, *, stride, padding, dilation, groups, shape):
 
 def conv2d_weight_grad(g, x, *, stride, padding, dilation, groups, shape):
     """dL/dw; see ops/conv.py."""
+    if not (g.size and x.size):
+        return np.zeros(shape, dtype=g.dtype)
     sizes = window(x.shape, shape, stride, padding, dilation, groups)
     method, least = weight_method(sizes)
     return method(g, x, sizes, least)

@@ -47,7 +47,7 @@ def release() -> None:
     """Give what is kept back to the system."""
     library = _library()
     if library is not None:
-        library.malloc_trim(0)
+        library.malloc_trim(ctypes.c_size_t(0))
 
 
 KEPT = keep_freed_memory()  # whether freed memory is kept in this process

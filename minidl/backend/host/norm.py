@@ -6,40 +6,8 @@ import math
 
 import numpy as np
 
-
-def _channel_sum(a):
-    """(N, C, L) summed to (C, 1)."""
-    return np.add.reduce(np.add.reduce(a, axis=2), axis=0)[:, None]
-
-
-def batch_norm(x, weight, bias, *, eps):
-    """y, and mean, variance and 1 / sqrt(variance + eps) of each channel; see ops/norm.py."""
-    n, c = x.shape[:2]
-    m = math.prod(x.shape) // c
-    flat = x.reshape(n, c, -1)
-    mean = _channel_sum(flat) / m
-    y = flat - mean
-    var = np.add.reduce(np.vecdot(y, y), axis=0)[:, None] / m
-    inv = 1.0 / np.sqrt(var + eps)
-    y *= inv if weight is None else weight[:, None] * inv
-    if bias is not None:
-        y += bias[:, None]
-    return y.reshape(x.shape), mean[:, 0], var[:, 0], inv[:, 0]
-
-
-def batch_norm_grad(g, x, weight, mean, inv):
-    """The gradients of x, weight and bias; see ops/norm.py."""
-    n, c = x.shape[:2]
-    m = math.prod(x.shape) // c
-    mean, inv, g3 = mean[:, None], inv[:, None], g.reshape(n, c, -1)
-    dx = x.reshape(n, c, -1) - mean
-    sum_g = _channel_sum(g3)
-    sum_gx = np.add.reduce(np.vecdot(g3, dx), axis=0)[:, None] * inv
-    dx *= inv * (sum_gx / -m)
-    dx += g3
-    dx -= sum_g / m
-    dx *= inv if weight is None else weight[:, None] * inv
-    return dx.reshape(x.shape), sum_gx[:, 0], sum_g[:, 0]
+from . import exponentials
+from .products import column_sums
 
 
 def _dot(a, b, axis):
@@ -51,7 +19,9 @@ def _dot(a, b, axis):
 def layer_norm(x, weight, bias, *, axis, eps, center=True):
     """y, and mean, variance and 1 / sqrt(variance + eps) over the last axes; see ops/norm.py."""
     m = math.prod([x.shape[a] for a in axis])
-    mean = np.add.reduce(x, axis=axis, keepdims=True) / m if center else None
+    mean = None
+    if center:
+        mean = (exponentials.row_sums(x) if len(axis) == 1 else np.add.reduce(x, axis=axis, keepdims=True)) / m
     y = x - mean if center else x
     var = _dot(y, y, axis) / m
     inv = 1.0 / np.sqrt(var + eps)
@@ -63,9 +33,27 @@ def layer_norm(x, weight, bias, *, axis, eps, center=True):
     return y, mean if center else np.zeros_like(var), var, inv
 
 
+def _by_products(g, x, weight, mean, inv, m, center):
+    """The same for a weight for each of the last features: all sums are products of the rows with vectors."""
+    g2, x2, w, inv = g.reshape(-1, m), x.reshape(-1, m), weight.reshape(m), inv.reshape(-1, 1)
+    xh = (x2 - mean.reshape(-1, 1)) if center else x2 * inv
+    if center:
+        xh *= inv
+    p = g2 * xh
+    dw, along = column_sums(p), (p @ w)[:, None]
+    xh *= along * (-1 / m)
+    xh += np.multiply(g2, w, out=p)
+    if center:
+        xh -= (g2 @ (w / m))[:, None]
+    xh *= inv
+    return xh.reshape(x.shape), dw.reshape(weight.shape), column_sums(g2).reshape(weight.shape)
+
+
 def layer_norm_grad(g, x, weight, mean, inv, *, axis, center=True):
-    """The gradients of x and, element by element, of weight and bias; see ops/norm.py."""
+    """The gradients of x and, element by element or already added up, of weight and bias; see ops/norm.py."""
     m = math.prod([x.shape[a] for a in axis])
+    if weight is not None and weight.shape == x.shape[x.ndim - len(axis) :] and x.dtype.itemsize > 2 and x.size:
+        return _by_products(g, x, weight, mean, inv, m, center)
     xh = x - mean if center else x * inv
     if center:
         xh *= inv

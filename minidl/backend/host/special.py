@@ -10,7 +10,10 @@ import math
 
 import numpy as np
 
-_BLOCK = 8192
+from . import team
+
+_BLOCK = 16384
+_LEAST = 16  # blocks that are worth a thread of their own: about a millisecond
 # numerators and denominators by falling powers: of x^2 up to 0.46875, of |x| up to 4, of 1/x^2 beyond
 _NEAR = (
     (1.85777706184603153e-1, 3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02,
@@ -38,6 +41,16 @@ _SINGLE = (
 )  # fmt: skip
 
 
+def _in_single(*xs):
+    """Numbers as 0-d arrays of single precision: NumPy's loops begin with these in half the time."""
+    return tuple([np.array(x, np.float32) for x in xs])
+
+
+def _filled(x) -> np.ndarray:
+    """A block of one number: the smaller of two arrays is found five times as fast as that of an array and a number."""
+    return np.full(_BLOCK, x, np.float32)
+
+
 def _ratio(x, coefficients):
     """The quotient of two polynomials in x, by Horner's rule."""
     tops, bottoms = coefficients
@@ -53,12 +66,17 @@ def _ratio(x, coefficients):
     return top
 
 
+@np.errstate(over="ignore")  # of squares, which are then limited
 def _blocks(x, function, kind):
     """function over x in blocks, computed in the dtype `kind`."""
     y = np.empty(x.shape, x.dtype)
     source, target = x.reshape(-1), y.reshape(-1)
-    for i in range(0, x.size, _BLOCK):
-        target[i : i + _BLOCK] = function(source[i : i + _BLOCK].astype(kind, copy=False))
+
+    def some(part: slice) -> None:
+        for i in range(part.start * _BLOCK, min(part.stop * _BLOCK, x.size), _BLOCK):
+            target[i : i + _BLOCK] = function(source[i : i + _BLOCK].astype(kind, copy=False))
+
+    team.share(some, -(-x.size // _BLOCK), _LEAST)
     return y
 
 
@@ -76,12 +94,18 @@ def _erf(x):
     return np.where(near, x * _ratio(y * y, _NEAR), far) if near.any() else far
 
 
+_BOUNDS = _filled(16.0), _filled(-1.0), _filled(1.0)
+_COEFFICIENTS = _in_single(*_SINGLE[0]), _in_single(*_SINGLE[1])
+
+
 def _erf_single(x):
     """erf with a relative error below 1e-6, four times as fast as `_erf`."""
-    x = np.clip(x, -4.0, 4.0)
-    y = _ratio(x * x, _SINGLE)
-    y *= x
-    return np.clip(y, -1.0, 1.0, out=y)
+    y = x * x
+    n, (bound, low, high) = len(y), _BOUNDS
+    y = _ratio(np.minimum(y, bound[:n], out=y), _COEFFICIENTS)
+    y *= x  # beyond +-4 this is beyond +-1
+    np.maximum(y, low[:n], out=y)
+    return np.minimum(y, high[:n], out=y)
 
 
 def _erfc(x):

@@ -6,14 +6,18 @@ a product is slow where one of its sides is short, and a copy costs something fo
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from typing import NamedTuple
 
 Pair = tuple[int, int]
 
 
-class Window(NamedTuple):
-    """n images of c channels and h x w pixels; f kernels of k x l; outputs of p x q."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Window:
+    """n images of c channels and h x w pixels; f kernels of k x l; outputs of p x q.
+
+    Two are the same only if they are one object, which `window` sees to; so to look one up takes no comparison.
+    """
 
     n: int
     c: int

@@ -8,6 +8,7 @@ import numpy as np
 
 from ... import functions as F
 from ...backend import ArgumentError
+from ...ops import attention as A
 from ...tensor import Tensor
 from ..checks import a_tensor, floating, number, probability
 from .conv import linear
@@ -108,6 +109,9 @@ def scaled_dot_product_attention(
         attn_mask = _checked_mask(attn_mask, query, (*lead, queries, keys), where)
     if not keys:
         return F.zeros(*lead, queries, features, dtype=query.dtype, device=query.device)
+    alike = query.array.shape[:-2] == key.array.shape[:-2] == value.array.shape[:-2]
+    if alike and attn_mask is None and not dropout_p:
+        return A.attention(query, key, value, scale=factor, causal=is_causal)
     scores = F.matmul(query * factor, F.transpose(key, -2, -1))
     nothing = None
     if is_causal:

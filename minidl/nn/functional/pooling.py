@@ -34,9 +34,9 @@ def _pooling(where, input, kernel_size, stride, padding, dilation, dims=2):
     return x, single, kernel, stride, padding, dilation
 
 
-def _windows(where, x, kernel, stride, padding, dilation, ceil_mode):
+@functools.lru_cache(1024)
+def _windows(where, size, kernel, stride, padding, dilation, ceil_mode):
     """The number of windows along each axis, and how much to pad for them."""
-    size = x.array.shape[2:]
     out = P.pool_output_size(size, kernel, stride, padding, dilation, ceil_mode)
     if min(*out, *size) < 1:
         what = "image" if len(size) == 2 else "volume"
@@ -63,7 +63,7 @@ def _by_planes(x: Tensor, of_planes, of_depth):
 def _max_pool(where, x, how, ceil_mode=False):
     """The largest value of each window of (N, C, H, W) or (N, C, D, H, W), and what gives their positions."""
     kernel, stride, padding, dilation = how
-    out, width = _windows(where, x, kernel, stride, padding, dilation, ceil_mode)
+    out, width = _windows(where, x.array.shape[2:], kernel, stride, padding, dilation, ceil_mode)
     if len(kernel) == 3:
         down = [(v[0], e) for v, e in zip(how, (1, 1, 0, 1), strict=True)]
         return _by_planes(
@@ -71,16 +71,17 @@ def _max_pool(where, x, how, ceil_mode=False):
             lambda planes: _max_pool(where, planes, [v[1:] for v in how], ceil_mode),
             lambda lines: _max_pool(where, lines, down, ceil_mode),
         )
-    y, place = P.max_pool2d(x, kernel=kernel, stride=stride, dilation=dilation, width=width, out=out)
+    options = {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width, "out": out}
 
     def positions() -> Tensor:
+        place = P.max_pool2d_place(x, **options)
         B = backend_of(place.array)
         number = B.astype(place.array, "int64")
         rows = B.reshape(B.arange(out[0]) * stride[0] - padding[0], (-1, 1)) + number // kernel[1] * dilation[0]
         columns = B.arange(out[1]) * stride[1] - padding[1] + number % kernel[1] * dilation[1]
         return wrap(rows * x.array.shape[3] + columns)
 
-    return y, positions
+    return P.max_pool2d(x, **options), positions
 
 
 def max_pool2d(
@@ -209,7 +210,7 @@ def _shares(size, kernel, stride, padding, out, count_include_pad, dtype, where)
 def _avg_pool(where, x, how, ceil_mode=False, count_include_pad=True, divisor_override=None):
     """The mean of each window of (N, C, H, W) or (N, C, D, H, W)."""
     kernel, stride, padding, dilation = how
-    out, width = _windows(where, x, kernel, stride, padding, dilation, ceil_mode)
+    out, width = _windows(where, x.array.shape[2:], kernel, stride, padding, dilation, ceil_mode)
     if divisor_override is not None:
         share: Any = 1.0 / divisor_override
     else:
@@ -217,7 +218,9 @@ def _avg_pool(where, x, how, ceil_mode=False, count_include_pad=True, divisor_ov
         share = _shares(size, kernel, stride, padding, out, bool(count_include_pad), dtype, x.device)
         share = share if isinstance(share, float) else wrap(share)
     if len(kernel) == 2:
-        return P.window_sum(x, kernel=kernel, stride=stride, width=width, out=out) * share
+        scale, share = (share, None) if isinstance(share, float) else (1.0, share)
+        y = P.window_sum(x, kernel=kernel, stride=stride, width=width, out=out, scale=scale)
+        return y if share is None else y * share
     n, c, d, h, w = x.array.shape
     y = F.reshape(x, (n, c * d, h, w))
     y = P.window_sum(y, kernel=kernel[1:], stride=stride[1:], width=((0, 0), *width[1:2], *width[3:]), out=out[1:])
