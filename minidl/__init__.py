@@ -6,6 +6,7 @@ import warnings as _warnings
 from math import e, inf, nan, pi
 
 from . import (
+    _blas,
     accelerator,
     amp,
     autograd,

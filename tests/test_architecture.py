@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Everything that lies in minidl/, lowest layer first.
 LAYERS = (
-    ("backend",),
+    ("backend", "_blas"),
     ("modes", "tensor", "guards", "engine"),
     ("ops", "autograd", "cuda", "formatting", "creation", "functions", "methods", "linalg", "rows", "serialization")
     + ("foreach", "in_place", "special", "storage", "ufuncs", "views")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,21 @@ def test_the_customary_line_for_the_device():
         "print(minidl.device('cuda' if minidl.cuda.is_available() else 'cpu'), minidl.cuda.device_count())\n"
     )
     assert said.split() == ["cpu", "0"]
+
+
+def test_openblas_is_told_how_long_to_spin_before_numpy_loads_it():
+    program = """
+import importlib.abc, os, sys
+class Watch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "numpy":
+            print(os.environ.get("OPENBLAS_THREAD_TIMEOUT"))
+sys.meta_path.insert(0, Watch())
+import minidl
+"""
+    for given, expected in (({}, "21"), ({"OPENBLAS_THREAD_TIMEOUT": "9"}, "9")):
+        environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_THREAD_TIMEOUT"} | given
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+        )
+        assert done.stdout.split() == [expected]

@@ -208,6 +208,21 @@ def test_the_choice_of_a_method():
     assert conv.input_method(sizes(128, 32, 32, 64, 3, padding=1, stride=2))[0] is columns.input_grad
 
 
+def test_columns_that_would_be_huge_are_not_made():
+    random, how = np.random.default_rng(0), {"stride": (1, 2), "padding": (3, 2), "dilation": (1, 1), "groups": 2}
+    x, w = random.standard_normal((1, 8, 200, 200), np.float32), random.standard_normal((2, 4, 21, 20), np.float32)
+    made = window(x.shape, w.shape, **how)
+    assert columns.size(made) > conv.HUGE
+    choices = [choose(made)[0] for choose in (conv.forward_method, conv.input_method, conv.weight_method)]
+    assert choices == list(conv.PLAIN.values())
+    y = conv.conv2d(x, w, **how)
+    np.testing.assert_array_equal(y, DEFINITIONS["conv2d"](x, w, **how))
+    np.testing.assert_array_equal(conv.conv2d_input_grad(y, w, shape=x.shape, **how),
+                                  DEFINITIONS["conv2d_input_grad"](y, w, shape=x.shape, **how))  # fmt: skip
+    np.testing.assert_array_equal(conv.conv2d_weight_grad(y, x, shape=w.shape, **how),
+                                  DEFINITIONS["conv2d_weight_grad"](y, x, shape=w.shape, **how))  # fmt: skip
+
+
 def test_threads_are_begun_for_much_work_only():
     assert conv.forward_method(sizes(128, 64, 16, 64, 3, padding=1))[1] == pytest.approx(4, abs=1)
     assert conv.forward_method(sizes(16, 1, 8, 4, 3))[1] > 16

@@ -144,11 +144,15 @@ class _Columns:
             np.add(values, b.reshape(f, 1, 1), out=y)
 
 
+def size(w: Window, itemsize: int = 4) -> int:
+    """Bytes of one image's columns."""
+    return w.c * math.prod(w.kernel) * w.out[0] * _sizes(w).row * itemsize
+
+
 def _blocks(w: Window, part: slice, dtype):
     """The columns' memory for a part of the images, and the blocks it is divided into."""
-    size = w.c * math.prod(w.kernel) * w.out[0] * _sizes(w).row * dtype.itemsize
     count = part.stop - part.start
-    step = -(-count // -(-count // max(1, CACHE // size)))  # about equal ones
+    step = -(-count // -(-count // max(1, CACHE // size(w, dtype.itemsize))))  # about equal ones
     blocks = [slice(i, min(i + step, part.stop)) for i in range(part.start, part.stop, step)]
     return _Columns(w, step, dtype), blocks
 

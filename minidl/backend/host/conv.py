@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .. import DEFINITIONS
 from . import bands, columns
 from .window import Window, window
 
+HUGE = 32 << 20  # bytes of one image's columns for which there would be fresh pages in every call
 WORTHWHILE = 1_000_000  # nanoseconds of work for which another thread is begun
 
 
@@ -22,17 +24,36 @@ def _cheapest(w: Window, methods: dict[Callable, Callable]) -> tuple[Callable, i
     return method, math.ceil(WORTHWHILE / max(1.0, costs[method]))
 
 
+def _plain(name: str) -> Callable:
+    """The plain definition in the form of a method: a product for each kernel position, and no columns."""
+
+    def method(*given):
+        *arrays, w, _ = given
+        more = {} if name == "conv2d" else {"shape": w.shape if name == "conv2d_input_grad" else w.w_shape}
+        how = {"stride": w.stride, "padding": w.padding, "dilation": w.dilation, "groups": w.groups}
+        return DEFINITIONS[name](*arrays, **how, **more)
+
+    return method
+
+
+PLAIN = {name: _plain(name) for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")}
+
+
 @functools.lru_cache(1024)
 def forward_method(w: Window) -> tuple[Callable, int]:
     """The method for conv2d, and how many images a thread should have."""
     if w.kernel == w.stride == (1, 1) and w.padding == (0, 0):
         return _cheapest(w, {columns.pointwise: columns.pointwise_cost})
+    if columns.size(w) > HUGE:
+        return PLAIN["conv2d"], 0
     return _cheapest(w, {columns.forward: columns.forward_cost})
 
 
 @functools.lru_cache(1024)
 def input_method(w: Window) -> tuple[Callable, int]:
     """The method for conv2d_input_grad."""
+    if columns.size(w) > HUGE:
+        return PLAIN["conv2d_input_grad"], 0
     methods: dict[Callable, Callable] = {columns.input_grad: columns.input_cost}
     if w.groups == 1:
         methods[bands.input_grad] = bands.input_cost
@@ -46,6 +67,8 @@ def input_method(w: Window) -> tuple[Callable, int]:
 @functools.lru_cache(1024)
 def weight_method(w: Window) -> tuple[Callable, int]:
     """The method for conv2d_weight_grad."""
+    if columns.size(w) > HUGE:
+        return PLAIN["conv2d_weight_grad"], 0
     return _cheapest(w, {columns.weight_grad: columns.weight_cost})
 
 

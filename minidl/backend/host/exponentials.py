@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .products import matmul
-
 _NEAR = 16.0  # e^16 can be added up and multiplied without a thought, from single precision on
 _FEW = 2048  # elements for which looking is no quicker than subtracting the largest value
 _LONG = 1024  # a product adds one number after the other, np.add by pairs, which is more exact for long rows
@@ -24,7 +22,7 @@ def row_sums(x):
         return np.add.reduce(x, axis=-1, keepdims=True)
     ones = np.empty(x.shape[-1], x.dtype)
     ones.fill(1)
-    return matmul(x, ones)[..., None]
+    return (x @ ones)[..., None]
 
 
 def sums_along(x, axis):

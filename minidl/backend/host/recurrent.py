@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import DEFINITIONS
 
+_WEIGHTS = 1 << 20  # bytes of weights: larger ones are not in the cache in every step, and to copy them costs too much
 _CACHE = 1 << 20  # bytes of factors at a time: about one core's L2 cache
 
 
@@ -39,11 +40,13 @@ def _one_minus_square(a, times, out):
     return np.multiply(out, times, out=out)
 
 
-def _served(sizes, x, *others):
-    """Whether the fast form is for these: several steps of the same sequences, and one dtype."""
+def _served(sizes, x, w_ih, w_hh, *others):
+    """Whether the fast form is for these: several steps of the same sequences, weights of modest size, one dtype."""
     if sizes is not None or not x.size or len(x) == 1 or x.dtype not in (np.float32, np.float64):
         return False
-    return all(a is None or a.dtype == x.dtype for a in others)
+    if w_ih.nbytes + w_hh.nbytes > _WEIGHTS:
+        return False
+    return all(a is None or a.dtype == x.dtype for a in (w_ih, w_hh, *others))
 
 
 def _beside(*parts):
@@ -118,7 +121,7 @@ def _input_grads(ax, ah, x, starts, w_ih, needs):
 
 def lstm_sequence(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr=None, *, reverse, sizes=None):
     """y, h, c and their joint vjp; see lstm in ops/recurrent.py."""
-    if w_hr is not None or not _served(sizes, x, h0, c0, w_ih, w_hh, b_ih, b_hh):
+    if w_hr is not None or not _served(sizes, x, w_ih, w_hh, h0, c0, b_ih, b_hh):
         plain = DEFINITIONS["lstm_sequence"]
         return plain(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, reverse=reverse, sizes=sizes)
     (ahead, back), steps, (n, size) = _ways(reverse), len(x), h0.shape
@@ -174,7 +177,7 @@ def lstm_sequence(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr=None, *, reverse, size
 
 def gru_sequence(x, h0, w_ih, w_hh, b_ih, b_hh, *, reverse, sizes=None):
     """y, h and their joint vjp; see gru in ops/recurrent.py."""
-    if not _served(sizes, x, h0, w_ih, w_hh, b_ih, b_hh):
+    if not _served(sizes, x, w_ih, w_hh, h0, b_ih, b_hh):
         return DEFINITIONS["gru_sequence"](x, h0, w_ih, w_hh, b_ih, b_hh, reverse=reverse, sizes=sizes)
     (ahead, back), steps, (n, size), cut = _ways(reverse), len(x), h0.shape, 2 * h0.shape[1]
     columns, after = _columns(x, h0, reverse, b_hh, b_ih)
@@ -232,7 +235,7 @@ def gru_sequence(x, h0, w_ih, w_hh, b_ih, b_hh, *, reverse, sizes=None):
 
 def rnn_sequence(x, h0, w_ih, w_hh, b_ih, b_hh, *, relu, reverse, sizes=None):
     """y, h and their joint vjp; see rnn in ops/recurrent.py."""
-    if not _served(sizes, x, h0, w_ih, w_hh, b_ih, b_hh):
+    if not _served(sizes, x, w_ih, w_hh, h0, b_ih, b_hh):
         return DEFINITIONS["rnn_sequence"](x, h0, w_ih, w_hh, b_ih, b_hh, relu=relu, reverse=reverse, sizes=sizes)
     (ahead, back), steps, (n, size) = _ways(reverse), len(x), h0.shape
     (columns, after), w = _columns(x, h0, reverse, b_hh, b_ih), _beside(w_hh, b_hh, b_ih, w_ih)

@@ -4,23 +4,18 @@ NumPy leaves the interpreter to others while it is in its loops and products, so
 from running side by side. The parts depend on the number of threads only: where they cannot run side by side (within
 another kernel that is shared, or while another thread of the program shares one) they run one after the other.
 
-A thread of OpenBLAS that has had a part of a product waits for the next one by asking again and again, for tens of
-milliseconds, in which a thread of ours that needs the core gets half of it. So the layers' products that come among
-shared kernels are on one thread, too (`follows`, `single`); in programs without shared kernels they use all threads.
-
 How many threads matrix products use is one number for the whole process, and their last bits depend on it. So what two
 threads of a program compute at once may differ in the last bits from one after the other, unless that number is 1.
 """
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import threadpoolctl
 
@@ -30,16 +25,6 @@ _busy = threading.Lock()  # held by the thread that shares a kernel
 _settling = threading.RLock()  # held while the number of threads is read or changed
 _asked: list[int] = []  # while a kernel is shared: the numbers that hold when it has ended
 _workers: list[queue.SimpleQueue] = []  # of threads that wait for jobs
-AFTER = 64  # products after a shared kernel for which another one is expected
-
-
-class _Recent(threading.local):
-    """Of how many products it is still expected that a shared kernel follows."""
-
-    left = 0
-
-
-_recent = _Recent()
 
 
 def _cores() -> int:
@@ -146,31 +131,8 @@ def parts(count: int, least: int = 1) -> list[slice]:
     return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
 
 
-def follows() -> bool:
-    """Whether it is to be expected, from the kernels that this thread called before, that a shared one follows."""
-    if not _recent.left:
-        return False
-    _recent.left -= 1
-    return True
-
-
-@contextlib.contextmanager
-def single() -> Iterator[None]:
-    """Matrix products on one thread, unless another thread of the program shares a kernel."""
-    if not _busy.acquire(blocking=False):
-        yield
-        return
-    try:
-        _limit()
-        yield
-    finally:
-        _restore()
-        _busy.release()
-
-
 def together(tasks: Sequence[Callable[[], object]]) -> None:
     """Run all tasks, side by side if they can; the first error is raised when all have ended."""
-    _recent.left = AFTER if len(tasks) > 1 else _recent.left
     if len(tasks) == 1 or not _busy.acquire(blocking=False):
         for task in tasks:
             task()
@@ -209,8 +171,7 @@ def _run(tasks: Sequence[Callable[[], object]]) -> None:
 def share(kernel: Callable[[slice], object], count: int, least: int = 1) -> None:
     """`kernel(part)` for parts of the numbers below `count`, see `parts`, side by side."""
     if count < 2 * max(1, least):
-        with single() if follows() else contextlib.nullcontext():
-            kernel(slice(0, count))
+        kernel(slice(0, count))
         return
     together([functools.partial(kernel, part) for part in parts(count, least)])
 

@@ -30,6 +30,16 @@ class Window:
     dilation: Pair
     groups: int
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the images."""
+        return (self.n, self.c, *self.size)
+
+    @property
+    def w_shape(self) -> tuple[int, ...]:
+        """The shape of the kernels."""
+        return (self.f, self.c // self.groups, *self.kernel)
+
 
 @functools.lru_cache(1024)
 def window(shape, w_shape, stride, padding, dilation, groups) -> Window:
