@@ -106,6 +106,43 @@ def test_sums_over_windows_of_all_kinds_agree_with_their_definitions(seed, poiso
         np.testing.assert_array_equal(g, kept)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_large_windows_agree_with_the_definition_too(seed, poisoned, monkeypatch):
+    rng, first, found = np.random.default_rng(seed), pool._first, []
+    monkeypatch.setattr(pool, "_first", lambda *a: found.append(1) or first(*a))
+    for _ in range(40):
+        kernel = [(1, 70), (70, 1), (9, 8), (20, 13)][int(rng.integers(4))]
+        dilation = (1, 1) if rng.random() < 0.7 else (2, 1)
+        stride = tuple(k + int(rng.integers(-1, 2)) if k > 1 else 1 for k in kernel)
+        shape = (2, 3, kernel[0] * int(rng.integers(2, 4)) + 1, kernel[1] * int(rng.integers(1, 3)) + 2)
+        padding = tuple(int(rng.integers(0, k // 4 + 1)) for k in kernel)
+        out = pool_output_size(shape[2:], kernel, stride, padding, dilation, bool(rng.integers(2)))
+        width = pool_padding(shape[2:], kernel, stride, padding, dilation, out)
+        how = {"kernel": kernel, "stride": stride, "dilation": dilation, "width": width}
+        x = values(rng, shape, rng.choice(["float32", "float64"]))
+        y = HOST.max_pool2d(x, out=out, **how)
+        g = rng.normal(size=y.shape).astype(x.dtype)
+        seen = plain("max_pool2d")(np.ones(shape), out=out, **how) > 0
+        place = HOST.max_pool2d_place(x, out=out, **how)
+        same(place[seen], plain("max_pool2d_place")(x, out=out, **how)[seen])
+        g = np.where(seen, g, 0).astype(x.dtype)
+        same(HOST.max_pool2d_grad(g, x, y, **how), plain("max_pool2d_grad")(g, x, y, **how), 1e-5)
+    assert len(found) > 40
+
+
+def test_of_large_planes_nothing_is_kept():
+    pool._kept_memory.cache_clear()
+    how = {"kernel": (2, 2), "stride": (1, 1), "dilation": (1, 1), "width": ((0, 0),) * 4}
+    for size, kept in ((300, 0), (20, 1)):
+        place = np.zeros((1, 1, size - 1, size - 1), np.int8)
+        dx = HOST.max_pool2d_put(np.ones(place.shape, np.float32), place, shape=(1, 1, size, size), **how)
+        assert dx.sum() == place.size and pool._kept_memory.cache_info().currsize == kept
+    place = np.zeros((1, 1, 1, 1), np.int32)
+    how.update(kernel=(300, 300))
+    HOST.max_pool2d_put(np.ones(place.shape, np.float32), place, shape=(1, 1, 300, 300), **how)
+    assert pool._kept_memory.cache_info().currsize == 1
+
+
 def test_an_infinite_gradient_stays_at_its_place():
     x = minidl.tensor([[[[1.0, 2.0], [0.0, 1.0]]]], requires_grad=True)
     (F.max_pool2d(x, 2) * float("inf")).sum().backward()

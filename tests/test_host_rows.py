@@ -8,7 +8,9 @@ import warnings
 import numpy as np
 import pytest
 
+import minidl
 from minidl.backend.host import arrays, exponentials, loss, norm, products, softmax, special, team
+from minidl.nn import functional as F
 from minidl.ops import activation
 from minidl.ops import linalg as products_plain
 from minidl.ops import loss as loss_plain
@@ -66,8 +68,8 @@ def test_softmax_and_its_logarithm_are_their_definitions(dtype, size):
                 y, kept = _unchanged(softmax.log_softmax_of, x, axis=axis)
                 assert (y.dtype, y.shape) == (dtype, shape)
                 _close(y, log_plain, tolerance, size)
-                dx = softmax.log_softmax_grad(g, y, kept, axis=axis)
-                expected = reduce_plain.plain_log_softmax_grad(g.astype(float), log_plain, None, axis=axis)
+                dx = softmax.log_softmax_grad(g, kept, axis=axis)
+                expected = reduce_plain.plain_log_softmax_grad(g.astype(float), log_plain, axis=axis)
                 _close(dx, expected, 4 * tolerance, 16)
 
 
@@ -114,6 +116,21 @@ def test_rows_far_above_and_below_the_others_neither_overflow_nor_vanish(sign):
     _close(softmax.softmax_of(x, -1), reduce_plain.plain_softmax(x.astype(float), axis=-1), 3e-5)
     y, _ = loss.cross_entropy(x, np.full((300, 1), 3))
     _close(y, loss_plain.plain_cross_entropy(x.astype(float), np.full((300, 1), 3))[0], 3e-5)
+
+
+def test_a_single_number_is_a_row_of_one():
+    for name, value in (("softmax", 1.0), ("log_softmax", 0.0), ("logsumexp", 3.0)):
+        for dim in (0, -1):
+            x = minidl.tensor(3.0, requires_grad=True)
+            y = getattr(minidl if name == "logsumexp" else F, name)(x, dim=dim)
+            y.backward()
+            assert (y.shape, y.item()) == ((), value)
+            assert (x.grad.shape, x.grad.item()) == ((), float(name == "logsumexp"))
+    one = np.ones((), np.float32)
+    assert softmax.log_softmax_grad(one, softmax.log_softmax_of(one, 0)[1], 0).shape == ()
+    loss = F.cross_entropy(z := minidl.tensor([3.0], requires_grad=True), minidl.tensor(0))
+    loss.backward()
+    assert loss.item() == 0 and z.grad.tolist() == [0]
 
 
 # --------------------------------------------------------------------------------------------------------------- erf
@@ -227,6 +244,27 @@ def test_rows_added_up_are_those_of_the_definition(dtype):
         y = _unchanged(arrays.index_add, g, index, (size, *features))
         assert y.dtype == dtype
         _close(y, expected, 4 * TOLERANCE[dtype], 8)
+
+
+def test_values_that_are_broadcast_or_apart_are_copied_once(monkeypatch):
+    rows, base = np.arange(600) % 150, np.random.default_rng(9).normal(size=(600, 8)).astype(np.float32)
+    rows[:100] = 3
+    expected = arrays.sum_rows(rows, base, 150)
+    wide = np.repeat(base, 2, axis=1)[:, ::2]
+    assert not wide.flags.c_contiguous
+    copies = []
+    monkeypatch.setattr(
+        np, "ascontiguousarray", lambda x, make=np.ascontiguousarray: copies.append(make(x)) or copies[-1]
+    )
+    for given, want in (
+        (wide, expected),
+        (np.asfortranarray(base), expected),
+        (np.broadcast_to(base[:1], base.shape), arrays.sum_rows(rows, np.repeat(base[:1], 600, axis=0), 150)),
+    ):
+        copies.clear()
+        found = arrays.sum_rows(rows, given, 150)
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(found[:2], want[:2], strict=True))
+        assert len(copies) == 1 and copies[0].flags.c_contiguous
 
 
 def test_infinite_rows_spoil_no_others():

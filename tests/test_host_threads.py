@@ -134,41 +134,149 @@ def test_what_is_set_for_floating_point_errors_holds_in_the_other_thread(two):
         team.share(kernel, 4)
 
 
-def test_an_interrupt_waits_for_the_other_thread(two, monkeypatch):
-    begun, done, interrupts = threading.Event(), [], []
-    acquire = team._Job.wait
+class Interrupted:
+    """A lock in whose acquire the user presses Ctrl-C, so often."""
 
-    class Interrupted:
-        """A lock in whose acquire the user presses Ctrl-C."""
+    def __init__(self, lock, interrupts):
+        self.lock, self.interrupts = lock, interrupts
 
-        def __init__(self, lock):
-            self.lock = lock
+    def acquire(self):
+        if self.interrupts:
+            raise self.interrupts.pop()
+        return self.lock.acquire()
 
-        def acquire(self):
-            if not interrupts:
-                interrupts.append(1)
-                raise KeyboardInterrupt
-            return self.lock.acquire()
+    def release(self):
+        self.lock.release()
 
-        def release(self):
-            self.lock.release()
 
-    def wait(job):
-        job.ended = Interrupted(job.ended)
-        acquire(job)
+def interrupted(function, times=1, after=False):
+    """The function, but Ctrl-C is pressed before (or after) the first calls."""
+    left = [KeyboardInterrupt() for _ in range(times)]
+
+    def call(*args, **how):
+        if left and not after:
+            raise left.pop()
+        result = function(*args, **how)
+        if left:
+            raise left.pop()
+        return result
+
+    return call
+
+
+def shares_in_two_threads():
+    meet = threading.Barrier(2, timeout=20)
+    team.share(lambda part: meet.wait(), 2)
+    assert products_use() == team.threads() == 2 and not team._holder and not team._asked
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_interrupts_wait_for_the_other_thread(times, two, monkeypatch):
+    begun, go, done, interrupts = threading.Event(), threading.Event(), [], [KeyboardInterrupt() for _ in range(times)]
+    wait = team._Job.wait
+
+    def wait_interrupted(job, given):
+        if not isinstance(job.ended, Interrupted):
+            job.ended = Interrupted(job.ended, interrupts)
+        if not interrupts:
+            go.set()
+        wait(job, given)
 
     def kernel(part):
         if part.start:
             begun.set()
-            time.sleep(0.05)
+            assert go.wait(20)
             done.append(1)
         else:
             begun.wait(20)
 
-    monkeypatch.setattr(team._Job, "wait", wait)
+    monkeypatch.setattr(team._Job, "wait", wait_interrupted)
     with pytest.raises(KeyboardInterrupt):
         team.share(kernel, 2)
-    assert done == [1] and products_use() == 2 and not team._busy.locked()
+    assert done == [1] and products_use() == 2 and not team._holder
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("place", ["_limit", "_restore", "_run", "_wait", "_take", "_begin_workers"])
+def test_an_interrupt_anywhere_leaves_the_next_kernel_its_threads(place, times, after, two, monkeypatch):
+    shares_in_two_threads()
+    with monkeypatch.context() as patch:
+        patch.setattr(team, place, interrupted(getattr(team, place), times, after))
+        with pytest.raises(KeyboardInterrupt):
+            team.share(lambda part: None, 2)
+    assert team.threads() == 2
+    assert products_use() == 2 or times > 1  # one interrupt is made good at once
+    shares_in_two_threads()
+
+
+def test_an_interrupt_between_two_numbers_of_threads_forgets_none(two, monkeypatch):
+    numbers = team._numbers()
+    put = interrupted(numbers[0][1], 3, after=True)
+    monkeypatch.setattr(team, "_numbers", lambda: [(numbers[0][0], put), *numbers[1:]])
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            team.share(lambda part: None, 2)
+    monkeypatch.undo()
+    shares_in_two_threads()
+
+
+def test_what_was_not_given_out_before_an_interrupt_does_not_begin(two, monkeypatch):
+    seen = []
+
+    class Jobs:
+        def put(self, job):
+            seen.append(job)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(team, "_workers", [Jobs()])
+        with pytest.raises(KeyboardInterrupt):
+            team.share(seen.append, 2)
+    seen[0].run()
+    assert len(seen) == 1
+    shares_in_two_threads()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_thread_that_never_said_that_it_ended_holds_up_no_other(own, two):
+    def lose():
+        team._holder["is"] = (threading.get_ident(),)
+        team._limit()
+
+    if own:
+        lose()
+    else:
+        other = threading.Thread(target=lose)
+        other.start(), other.join()
+    shares_in_two_threads()
+
+
+def test_a_living_thread_keeps_its_hold(two):
+    stop, ready = threading.Event(), threading.Event()
+    other = threading.Thread(target=team.share, args=(lambda part: (ready.set(), stop.wait(20)), 2))
+    other.start(), ready.wait(20)
+    try:
+        held, seen = team._holder["is"], []
+        team.share(lambda part: seen.append(threading.get_ident()), 2)
+        assert team._holder["is"] is held and seen == [threading.get_ident()] * 2
+    finally:
+        stop.set(), other.join()
+    shares_in_two_threads()
+
+
+def test_where_no_thread_can_begin_the_parts_run_one_after_the_other(two, monkeypatch):
+    def refuse():
+        raise RuntimeError("can't start new thread")
+
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(team, "_workers", [])
+        patch.setattr(team, "_begin_worker", refuse)
+        team.share(lambda part: seen.append((part.start, threading.get_ident(), products_use())), 2)
+    me = threading.get_ident()
+    assert seen == [(0, me, 1), (1, me, 1)]
+    shares_in_two_threads()
 
 
 def test_two_threads_that_share_at_once_each_get_their_own(two):
@@ -194,7 +302,7 @@ def test_two_threads_that_share_at_once_each_get_their_own(two):
     programs = [threading.Thread(target=program, args=(k,)) for k in range(3)]
     [p.start() for p in programs], [p.join() for p in programs]
     assert not failures and sorted(results) == [0, 1, 2]
-    assert products_use() == 2 and not team._busy.locked()
+    assert products_use() == 2 and not team._holder
 
 
 def test_the_number_set_while_a_kernel_is_shared_holds_when_it_has_ended(two):

@@ -243,17 +243,18 @@ def softmax(x, *, axis):
 
 @definition("log_softmax_of")
 def plain_log_softmax(x, *, axis):
-    """x - log sum e^x, with the largest x taken out first, and what else the gradient needs: nothing."""
+    """x - log sum e^x, with the largest x taken out first, and what its gradient needs: itself."""
     B = backend_of(x)
     s = x - B.max(x, axis=axis, keepdims=True)
-    return s - B.log(B.sum(B.exp(s), axis=axis, keepdims=True)), None
+    y = s - B.log(B.sum(B.exp(s), axis=axis, keepdims=True))
+    return y, y
 
 
 @definition("log_softmax_grad")
-def plain_log_softmax_grad(g, y, kept, *, axis):
-    """g - e^y sum g."""
+def plain_log_softmax_grad(g, kept, *, axis):
+    """g - e^y sum g; kept: y."""
     B = backend_of(g)
-    return g - B.exp(y) * B.sum(g, axis=axis, keepdims=True)
+    return g - B.exp(kept) * B.sum(g, axis=axis, keepdims=True)
 
 
 def log_softmax_definition(x, *, axis):
@@ -265,4 +266,4 @@ def log_softmax_definition(x, *, axis):
 def log_softmax(x, *, axis):
     """y = x - log sum exp(x) along `axis`;   dL/dx = g - exp(y) sum g."""
     y, kept = backend_of(x).log_softmax_of(x, axis=axis)
-    return y, (lambda g: backend_of(g).log_softmax_grad(g, y, kept, axis=axis),)
+    return y, (lambda g: backend_of(g).log_softmax_grad(g, kept, axis=axis),)

@@ -170,6 +170,7 @@ def sum_rows(rows, values, size):
     others the second values are added to the first at once, then the third, and so on. The third result is None: unlike
     on a GPU, every row comes once.
     """
+    values = np.ascontiguousarray(values)  # else each turn below would copy all of them
     order = np.argsort(rows.astype(np.uint16) if size <= 65536 else rows, kind="stable")  # 16 bits: by radix
     rows = rows[order]
     starts = np.flatnonzero(np.concatenate([rows[:1] == rows[:1], rows[1:] != rows[:-1]]))

@@ -15,6 +15,8 @@ from . import team
 
 BLOCK = 1 << 18  # pixels of a block
 SHARED = 1 << 19  # pixels that are worth a thread of their own
+LARGE = 64  # pixels of a window from which on it is looked through as a whole
+KEPT = 1 << 16  # places of windows that are kept for the next call
 
 
 @functools.lru_cache(maxsize=256)
@@ -87,15 +89,25 @@ def _places(x, y, kernel, stride, dilation):
     """Of each window of the planes x the first place of its largest value y: so many are different before it."""
     size = kernel[0] * kernel[1]
     kind = np.int8 if size < 128 else np.int16 if size < 32768 else np.int32
-    rows, columns = [_cuts(*way) for way in zip(kernel, stride, dilation, y.shape[1:], strict=True)]
     if size == 1:
         return np.zeros(y.shape, kind)
+    if size >= LARGE and y.size * size <= 2 * x.size:  # windows that hardly overlap
+        return _first(x, y, kernel, stride, dilation).astype(kind)
+    rows, columns = [_cuts(*way) for way in zip(kernel, stride, dilation, y.shape[1:], strict=True)]
     left = np.not_equal(x[:, rows[0], columns[0]], y)
     place = left.astype(kind)
     for i in range(1, size - 1):
         left &= np.not_equal(x[:, rows[i // len(columns)], columns[i % len(columns)]], y)
         place += left.view(np.int8)
     return place
+
+
+def _first(x, y, kernel, stride, dilation):
+    """Of each window of the planes x the first place of y: one pass over windows as a whole, and a search in it."""
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(1, 2))
+    windows = windows[:, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]][:, : y.shape[1], : y.shape[2]]
+    return np.equal(windows, y[..., None, None]).reshape(*y.shape, -1).argmax(axis=-1)
 
 
 def _has_nan(y) -> bool:
@@ -115,7 +127,6 @@ def max_pool2d_place(x, *, kernel, stride, dilation, width, out):
     return place
 
 
-@functools.lru_cache(maxsize=64)
 def _memory(count: int, size: tuple[int, int], out: tuple[int, int], kernel, stride, dilation):
     """Where in the memory of so many planes their windows begin, and where each place is from there."""
     rows, columns = [np.arange(m) * s for m, s in zip(out, stride, strict=True)]
@@ -126,9 +137,12 @@ def _memory(count: int, size: tuple[int, int], out: tuple[int, int], kernel, str
     return corners, within
 
 
-def _put(g, place, dx, step, kernel, stride, dilation) -> None:
-    """dx = zeros, with g added at the place of each window. Blocks have `step` planes, but for the last."""
-    corners, within = _memory(step, dx.shape[1:], g.shape[1:], kernel, stride, dilation)
+_kept_memory = functools.lru_cache(maxsize=16)(_memory)
+
+
+def _put(g, place, dx, memory, kernel, stride, dilation) -> None:
+    """dx = zeros, with g added at the place of each window; memory: see `_memory`, of at least so many planes."""
+    corners, within = memory
     index = within.take(place.reshape(-1))
     index += corners[: index.size]
     if dilation == (1, 1) and stride[0] >= kernel[0] and stride[1] >= kernel[1]:  # no pixel lies in two windows
@@ -144,8 +158,10 @@ def _put_all(g, place_of, width, shape, kernel, stride, dilation):
     h, w = shape[2] + top + bottom, shape[3] + left + right
     planes = _planes(g)
     dx = np.empty((len(planes), h, w), dtype=g.dtype)
-    step = _step(len(dx), h * w)
-    _each(lambda part: _put(planes[part], place_of(part), dx[part], step, kernel, stride, dilation), len(dx), h * w)
+    step, out = _step(len(dx), h * w), g.shape[2:]
+    find = _kept_memory if max(step * math.prod(out), math.prod(kernel)) <= KEPT else _memory
+    memory = find(step, (h, w), out, kernel, stride, dilation)
+    _each(lambda part: _put(planes[part], place_of(part), dx[part], memory, kernel, stride, dilation), len(dx), h * w)
     return dx.reshape(*shape[:2], h, w)[:, :, top : top + shape[2], left : left + shape[3]]
 
 

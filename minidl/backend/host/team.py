@@ -14,6 +14,7 @@ import contextvars
 import functools
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Sequence
 
@@ -21,7 +22,7 @@ import threadpoolctl
 
 _Number = tuple[Callable[[], int], Callable[[int], object]]  # what tells, and what sets, how many threads there are
 
-_busy = threading.Lock()  # held by the thread that shares a kernel
+_holder: dict[str, tuple[int]] = {}  # "is": a token, with its identity, of the thread that shares a kernel
 _settling = threading.RLock()  # held while the number of threads is read or changed
 _asked: list[int] = []  # while a kernel is shared: the numbers that hold when it has ended
 _workers: list[queue.SimpleQueue] = []  # of threads that wait for jobs
@@ -74,7 +75,8 @@ def set_threads(count: int) -> None:
 def _limit() -> None:
     """Matrix products on one thread, until `_restore`."""
     with _settling:
-        _asked[:] = [tell() for tell, _ in _numbers()]
+        if not _asked:  # else Ctrl-C came before they were restored
+            _asked[:] = [tell() for tell, _ in _numbers()]
         for _, put in _numbers():
             put(1)
 
@@ -92,25 +94,26 @@ class _Job:
     def __init__(self, task: Callable[[], object]) -> None:
         self.task: Callable[[], object] = functools.partial(contextvars.copy_context().run, task)
         self.error: BaseException | None = None
+        self.fate: dict[str, str] = {}  # "is": run, or dropped, whichever came first
         self.over, self.ended = False, threading.Lock()
         self.ended.acquire()
 
     def run(self) -> None:
         try:
-            self.task()
+            if self.fate.setdefault("is", "run") == "run":
+                self.task()
         except BaseException as error:  # raised in the thread that shares the work
             self.error = error
         self.task = int  # holds no array any longer
         self.over = True
         self.ended.release()
 
-    def wait(self) -> None:
-        try:
+    def wait(self, given: bool) -> None:
+        """Until the task has ended; if it may not have been given to a thread, it does not begin any more."""
+        if not given and self.fate.setdefault("is", "dropped") == "dropped":
+            return
+        while not self.over:
             self.ended.acquire()
-        except BaseException:  # Ctrl-C: what the other thread writes to must not be left to it
-            if not self.over:
-                self.ended.acquire()
-            raise
 
 
 def _begin_worker() -> queue.SimpleQueue:
@@ -133,31 +136,80 @@ def parts(count: int, least: int = 1) -> list[slice]:
 
 def together(tasks: Sequence[Callable[[], object]]) -> None:
     """Run all tasks, side by side if they can; the first error is raised when all have ended."""
-    if len(tasks) == 1 or not _busy.acquire(blocking=False):
-        for task in tasks:
-            task()
-        return
+    token = (threading.get_ident(),)
     try:
-        _run(tasks)
+        if len(tasks) > 1 and _take(token):
+            _run(tasks)
+        else:
+            for task in tasks:
+                task()
     finally:
-        _busy.release()
+        if _holder.get("is") is token:
+            if _asked:  # Ctrl-C came before they were restored
+                _restore()
+            del _holder["is"]
+
+
+def _take(token: tuple[int]) -> bool:
+    """Whether the thread of the token may share a kernel now: no other one does, nor a kernel that it is within."""
+    holder = _holder.setdefault("is", token)
+    if holder is not token and _is_lost(holder[0]):
+        with _settling:
+            if _holder.get("is") is holder:
+                del _holder["is"]
+        holder = _holder.setdefault("is", token)
+    return holder is token
+
+
+def _is_lost(thread: int) -> bool:
+    """Whether the thread that should be sharing a kernel is not: Ctrl-C came when it was about to say that it ended."""
+    if thread != threading.get_ident():
+        return thread not in sys._current_frames()
+    frame = sys._getframe()
+    while frame is not None and frame.f_code is not _run.__code__:
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame is None
+
+
+def _begin_workers(count: int) -> None:
+    """Have so many workers, or as many as the system lets begin."""
+    while len(_workers) < count:
+        try:
+            _workers.append(_begin_worker())
+        except RuntimeError:  # can't start new thread
+            return
+
+
+def _wait(jobs: list[_Job], given: bool) -> None:
+    """Until all have ended: what another thread writes to must not be left to it, however often Ctrl-C is pressed."""
+    late: BaseException | None = None
+    while True:
+        try:
+            for job in jobs:
+                job.wait(given)
+            break
+        except BaseException as error:
+            late = error
+    if late is not None:
+        try:
+            raise late
+        finally:  # its traceback holds this frame: no cycle
+            del late
 
 
 def _run(tasks: Sequence[Callable[[], object]]) -> None:
-    while len(_workers) < len(tasks) - 1:
-        _workers.append(_begin_worker())
-    jobs: list[_Job] = []
+    _begin_workers(len(tasks) - 1)
+    jobs, given = [_Job(task) for task in tasks[1 : len(_workers) + 1]], False
     try:
         _limit()
-        for worker, task in zip(_workers, tasks[1:], strict=False):
-            job = _Job(task)
+        for worker, job in zip(_workers, jobs, strict=False):
             worker.put(job)
-            jobs.append(job)
-        tasks[0]()
+        given = True
+        for task in [tasks[0], *tasks[len(jobs) + 1 :]]:  # also those for which there is no thread
+            task()
     finally:
         try:
-            for job in jobs:
-                job.wait()
+            _wait(jobs, given)
         finally:
             _restore()
     error = next((job.error for job in jobs if job.error is not None), None)
@@ -178,8 +230,9 @@ def share(kernel: Callable[[slice], object], count: int, least: int = 1) -> None
 
 def _forget() -> None:
     """In a forked child no worker is left, no lock may stay taken, and nothing is shared."""
-    global _busy, _settling
-    _busy, _settling = threading.Lock(), threading.RLock()
+    global _settling
+    _settling = threading.RLock()
+    _holder.clear()
     _workers.clear()
     if _asked:
         _restore()
