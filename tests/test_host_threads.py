@@ -559,3 +559,25 @@ def test_two_models_trained_at_once_with_threads_of_their_own_differ_by_rounding
     training shares also changes it for the other. By SGD, since Adam makes much of gradients that are only rounding."""
     for a, b in trained_at_once(6, optim.SGD):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_what_ran_before_changes_no_bits(two):
+    """Neither shared kernels nor the updates of large parameters may change how a later product is computed."""
+    random = np.random.default_rng(0)
+    x, t = random.standard_normal((96, 512), np.float32), random.integers(0, 1000, 96)
+    images = minidl.tensor(random.standard_normal((128, 16, 16, 16), np.float32))
+
+    def train(between):
+        minidl.manual_seed(0)
+        model = minidl.nn.Sequential(minidl.nn.Linear(512, 1100), minidl.nn.ReLU(), minidl.nn.Linear(1100, 1000))
+        layer, optimizer = minidl.nn.Conv2d(16, 32, 3, padding=1), optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(2):
+            between(layer)
+            optimizer.zero_grad()
+            minidl.nn.functional.cross_entropy(model(minidl.tensor(x)), minidl.tensor(t)).backward()
+            optimizer.step()
+        return [p.detach().numpy().tobytes() for p in model.parameters()]
+
+    first = train(lambda layer: None)
+    assert train(lambda layer: layer(images).sum().backward()) == first
+    assert train(lambda layer: None) == first

@@ -40,6 +40,7 @@ PARTS = {
 def page(settings: Settings, sections: dict[str, list[str]]) -> str:
     """The page of these sections, by title."""
     command = "python -m tests.benchmarks" + (f" --against {settings.rival}" if settings.rival else "")
+    command += f" --rounds {settings.rounds} --seconds {settings.seconds:g}"
     lines = ["# Performance", "", description(settings.rival), "", f"Made by `{command}`."]
     for title, body in sections.items():
         lines += ["", f"## {title}", "", *body]

@@ -30,6 +30,15 @@ The last column tells where a step of minidl spends its time, by op (`backward` 
 the engine, the modules and the program.
 """
 
+REMARKS = """
+A ratio above 1 means that minidl needs less time. Where it is behind, this is why. Convolutions (LeNet-5, VGG):
+PyTorch's kernels convolve without the columns that are copied here for each product, and small networks have too little
+work in each for a second thread to pay, whose waking costs more on a virtual machine than it brings. LSTM: in every
+step one product and exp and tanh wait for each other, and NumPy has one thread for the latter. Transformers: products
+of this size are far from the machine's rate, and GELU, layer norm and the exponentials are several passes of one
+thread.
+"""
+
 ABOUT_FLOORS_OF_INFERENCE = """
 Counted as for training, forward alone; here with {flops} GFLOP/s and copies of {copies} GB/s.
 """
@@ -100,6 +109,8 @@ def part(settings: Settings, names: list[str], what: str, about: str) -> list[st
     """The lines about these workloads."""
     found = measure(settings, names)
     lines = [*settings.prose(ABOUT_STEPS, what=what), "", *comparison(settings, found, what)]
+    if settings.rival and what == "step":
+        lines += ["", *settings.prose(REMARKS)]
     return [*lines, "", "### What the machine allows", "", *distances(settings, found, about)]
 
 
