@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from ..tensor import Tensor
 from . import conv, linear, norm
@@ -27,6 +27,11 @@ __all__ = [
     "LazyInstanceNorm2d",
     "LazyInstanceNorm3d",
 ]
+
+
+def _layer(mixed: Any) -> Any:
+    """The same object, as the layer that it is: what a mixin is mixed with only its subclasses say."""
+    return mixed
 
 
 class LazyModuleMixin:
@@ -54,7 +59,7 @@ class LazyModuleMixin:
 
     def has_uninitialized_params(self) -> bool:
         """Whether a parameter or buffer of its own is still without shape."""
-        members = cast(Module, self)._members()
+        members = _layer(self)._members()
         return any(is_lazy(value) for _, value in (*members["parameter"], *members["buffer"]))
 
     def _infer_parameters(self, module, args: tuple, kwargs: dict | None = None) -> None:
@@ -69,7 +74,7 @@ class LazyModuleMixin:
 
     def __call__(self, *args, **kwargs):
         if self._ready:
-            return super().__call__(*args, **kwargs)  # type: ignore[misc]
+            return _layer(super()).__call__(*args, **kwargs)
         self._infer_parameters(self, args, kwargs)
         return type(self).__call__(self, *args, **kwargs)
 
@@ -81,6 +86,7 @@ class _LazyLayer(LazyModuleMixin):
     none are given if they are the last.
     """
 
+    __signature__: inspect.Signature
     cls_to_become: type[Module]
     size_name = ""
     ranks: tuple[int, ...] = ()
@@ -92,7 +98,7 @@ class _LazyLayer(LazyModuleMixin):
         if cls.cls_to_become is not None:
             _, *others = inspect.signature(cls.cls_to_become).parameters.values()
             others = [p.replace(default=cls.defaults.get(p.name, p.default)) for p in others]
-            cls.__signature__ = inspect.Signature(others)  # type: ignore[attr-defined]
+            cls.__signature__ = inspect.Signature(others)
 
     def __init__(self, *args, **kwargs) -> None:
         signature = inspect.signature(self.cls_to_become)
@@ -101,11 +107,11 @@ class _LazyLayer(LazyModuleMixin):
         given = signature.bind(1, *args, **kwargs).arguments
         size = given[self.size_name] = given.get("groups", 1)  # until the true one is known
         where: dict[str, Any] = {name: given.get(name) for name in ("device", "dtype")}
-        super().__init__(size, *args, **kwargs)  # type: ignore[call-arg]
-        for name, p in list(self._parameters.items()):  # type: ignore[attr-defined]
+        _layer(super()).__init__(size, *args, **kwargs)
+        for name, p in list(_layer(self)._parameters.items()):
             if p is not None:
                 setattr(self, name, UninitializedParameter(**where))
-        for name, b in list(self._buffers.items()):  # type: ignore[attr-defined]
+        for name, b in list(_layer(self)._buffers.items()):
             if b is not None and b.ndim:
                 setattr(self, name, UninitializedBuffer(**where))
         setattr(self, self.size_name, 0)
@@ -114,7 +120,7 @@ class _LazyLayer(LazyModuleMixin):
     def reset_parameters(self) -> None:
         """Draw new values, if there are parameters already."""
         if self._arguments and not self.has_uninitialized_params():
-            super().reset_parameters()  # type: ignore[misc]
+            _layer(super()).reset_parameters()
 
     def _size(self, input: Tensor) -> int:
         """The size of the input's channels, or of its last dimension."""
@@ -130,7 +136,7 @@ class _LazyLayer(LazyModuleMixin):
     def initialize_parameters(self, input: Tensor, *args, **kwargs) -> None:
         """Take over size, parameters and buffers of the layer for this input."""
         if self.has_uninitialized_params():
-            lazy: dict[str, Any] = {**self._parameters, **self._buffers}  # type: ignore[attr-defined]
+            lazy = {**_layer(self)._parameters, **_layer(self)._buffers}
             lazy = {name: t for name, t in lazy.items() if is_lazy(t)}
             first = next(iter(lazy.values()))
             arguments = {**dict(self._arguments), "device": first.device, "dtype": first.dtype}

@@ -237,7 +237,7 @@ def _write_all(writes: list[_Write]) -> None:
             (owner._buffers if owner._kind(name) == "buffer" else owner._parameters)[name] = value
             continue
         if is_lazy(target):
-            target.materialize(array.shape)  # type: ignore[attr-defined]
+            target.materialize(array.shape)
         if type(array) is not type(target.array):
             array = backend_of(target.array).from_host(backend_of(array).to_host(array), target.device)
         target.write(array)

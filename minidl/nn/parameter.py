@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -161,6 +161,6 @@ class UninitializedBuffer(UninitializedTensorMixin, Buffer):
         self.persistent = persistent
 
 
-def is_lazy(param: Any) -> bool:
+def is_lazy(param: Any) -> TypeGuard[UninitializedTensorMixin]:
     """Whether it is an UninitializedParameter or an UninitializedBuffer."""
     return isinstance(param, UninitializedTensorMixin)

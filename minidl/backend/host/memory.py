@@ -1,8 +1,8 @@
 """Memory that arrays leave is kept for the next ones: fresh pages from the system cost more than the arithmetic.
 
 A training step makes the same arrays again and again. The C library hands large ones back to the system when they are
-freed, and every page of the next one is then a fault and is cleared: measured a quarter of a small step. Told to
-keep what is freed it serves all arrays of the next step from it, each thread from its own; what is kept is bounded.
+freed, and every page of the next one is then a fault and is cleared. Told to keep what is freed it serves all arrays of
+the next step from it, each thread from its own; what is kept is bounded.
 """
 
 from __future__ import annotations

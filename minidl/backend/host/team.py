@@ -17,6 +17,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 import threadpoolctl
 
@@ -165,9 +166,9 @@ def _is_lost(thread: int) -> bool:
     """Whether the thread that should be sharing a kernel is not: Ctrl-C came when it was about to say that it ended."""
     if thread != threading.get_ident():
         return thread not in sys._current_frames()
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not _run.__code__:
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return frame is None
 
 

@@ -119,12 +119,12 @@ def ctc_loss(
 class CTCLoss(Loss):
     """-log of the probability of the targets, however they are aligned with the steps; see `ctc_loss` for shapes."""
 
-    function, options = ctc_loss, ("blank", "zero_infinity")
+    function, arguments = ctc_loss, ("blank", "zero_infinity")
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__(reduction=reduction)
         self.blank, self.zero_infinity = blank, zero_infinity
 
-    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths, target_lengths) -> Tensor:  # type: ignore[override]
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths, target_lengths) -> Tensor:
         """The loss of all sequences, with the lengths of each."""
         return self.compute(log_probs, targets, input_lengths, target_lengths)

@@ -93,10 +93,10 @@ _HERE = __name__.rpartition(".")[0]  # losses from elsewhere may have reductions
 
 
 class Loss(Module):
-    """A loss as a layer: `function` with the attributes named in `options`, and the reduction, as its arguments."""
+    """A loss as a layer: `function` with the attributes named in `arguments`, and the reduction, as its arguments."""
 
     function: Callable
-    options: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     own_reductions: tuple[str, ...] = ()
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
@@ -109,18 +109,22 @@ class Loss(Module):
 
     def compute(self, *inputs) -> Tensor:
         """The loss of the inputs with this layer's options."""
-        options = {name: getattr(self, name) for name in self.options}
+        options = {name: getattr(self, name) for name in self.arguments}
         return type(self).function(*inputs, reduction=self.reduction, **options)
+
+
+class TargetLoss(Loss):
+    """A loss of an input against a target."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of input against target."""
         return self.compute(input, target)
 
 
-class WeightedLoss(Loss):
+class WeightedLoss(TargetLoss):
     """A loss with weights, which are a buffer."""
 
-    options: tuple[str, ...] = ("weight",)
+    arguments: tuple[str, ...] = ("weight",)
 
     def __init__(self, weight: Tensor | None = None, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)

@@ -9,7 +9,7 @@ from ...ops import loss as O
 from ...tensor import Tensor
 from ..checks import floating
 from .base import (
-    Loss,
+    TargetLoss,
     WeightedLoss,
     check_broadcasts,
     check_fractions,
@@ -108,7 +108,7 @@ class BCEWithLogitsLoss(WeightedLoss):
     Shape: input and target the same; a scalar, or the same with reduction='none'.
     """
 
-    function, options = binary_cross_entropy_with_logits, ("weight", "pos_weight")
+    function, arguments = binary_cross_entropy_with_logits, ("weight", "pos_weight")
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class BCEWithLogitsLoss(WeightedLoss):
         self.register_buffer("pos_weight", pos_weight)
 
 
-class SoftMarginLoss(Loss):
+class SoftMarginLoss(TargetLoss):
     """log(1 + exp(-t x)) for t = 1 or -1; see `soft_margin_loss`. Shape: as `BCELoss`."""
 
     function = soft_margin_loss

@@ -15,7 +15,7 @@ from ...ops import reduce as R
 from ...ops import shape as S
 from ...tensor import Tensor, wrap
 from ..checks import DtypeError, a_tensor, floating, number
-from .base import Loss, WeightedLoss, check_reduction, reduced, refuse_empty, same_shapes
+from .base import TargetLoss, WeightedLoss, check_reduction, reduced, refuse_empty, same_shapes
 
 
 def _check_weight(where, weight, classes) -> None:
@@ -272,7 +272,7 @@ class NLLLoss(WeightedLoss):
     Shape: input (N, C, d1, ...), target (N, d1, ...) of classes.
     """
 
-    function, options = nll_loss, ("weight", "ignore_index")
+    function, arguments = nll_loss, ("weight", "ignore_index")
 
     def __init__(
         self,
@@ -308,7 +308,7 @@ class CrossEntropyLoss(WeightedLoss):
     Shape: input (N, C, d1, ...) of logits; target (N, d1, ...) of classes, or probabilities like the input.
     """
 
-    function, options = cross_entropy, ("weight", "ignore_index", "label_smoothing")
+    function, arguments = cross_entropy, ("weight", "ignore_index", "label_smoothing")
 
     def __init__(
         self,
@@ -331,7 +331,7 @@ class MultiMarginLoss(WeightedLoss):
     Shape: input (N, C), target (N,) of classes.
     """
 
-    function, options = multi_margin_loss, ("p", "margin", "weight")
+    function, arguments = multi_margin_loss, ("p", "margin", "weight")
 
     def __init__(
         self,
@@ -347,7 +347,7 @@ class MultiMarginLoss(WeightedLoss):
         self.p, self.margin = p, margin
 
 
-class MultiLabelMarginLoss(Loss):
+class MultiLabelMarginLoss(TargetLoss):
     """Margins between the scores of a sample's classes and all others; see `multilabel_margin_loss`.
 
     Shape: input and target (N, C), the rows of the target lists of classes ended by -1.

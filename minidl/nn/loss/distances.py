@@ -12,7 +12,7 @@ from ...ops import reduce as R
 from ...tensor import Tensor
 from ..checks import a_tensor, floating, number
 from ..module import Module
-from .base import Loss, check_reduction, check_signs, pairwise, reduced, refuse_empty, same_shapes
+from .base import Loss, TargetLoss, check_reduction, check_signs, pairwise, reduced, refuse_empty, same_shapes
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
@@ -165,13 +165,13 @@ def triplet_margin_with_distance_loss(
 
 
 # --------------------------------------------------------------------------------------------------------- layers
-class HingeEmbeddingLoss(Loss):
+class HingeEmbeddingLoss(TargetLoss):
     """x where t = 1, max(0, margin - x) where t = -1; see `hinge_embedding_loss`.
 
     Shape: input and target the same; a scalar, or the same with reduction='none'.
     """
 
-    function, options = hinge_embedding_loss, ("margin",)
+    function, arguments = hinge_embedding_loss, ("margin",)
 
     def __init__(self, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
@@ -181,13 +181,13 @@ class HingeEmbeddingLoss(Loss):
 class _PairLoss(Loss):
     """A loss of two inputs and a target of signs."""
 
-    options = ("margin",)
+    arguments = ("margin",)
 
     def __init__(self, margin: float = 0.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
-    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
         """The loss of the two inputs for the signs in target."""
         return self.compute(input1, input2, target)
 
@@ -213,7 +213,7 @@ class _TripletLoss(Loss):
         _check_margin(type(self).__name__, margin)
         self.margin, self.swap = margin, swap
 
-    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """The loss of the three."""
         return self.compute(anchor, positive, negative)
 
@@ -221,7 +221,7 @@ class _TripletLoss(Loss):
 class TripletMarginLoss(_TripletLoss):
     """max(0, |a - pos| - |a - neg| + margin); see `triplet_margin_loss`. Shape: all (N, D) or (D,)."""
 
-    function, options = triplet_margin_loss, ("margin", "p", "eps", "swap")
+    function, arguments = triplet_margin_loss, ("margin", "p", "eps", "swap")
 
     def __init__(
         self,
@@ -253,7 +253,7 @@ class PairwiseDistance(Module):
 class TripletMarginWithDistanceLoss(_TripletLoss):
     """max(0, d(a, pos) - d(a, neg) + margin); see `triplet_margin_with_distance_loss`. Shape: all the same."""
 
-    function, options = triplet_margin_with_distance_loss, ("distance_function", "margin", "swap")
+    function, arguments = triplet_margin_with_distance_loss, ("distance_function", "margin", "swap")
 
     def __init__(
         self,

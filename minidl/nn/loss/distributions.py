@@ -10,7 +10,7 @@ from ...backend import ArgumentError, backend_of
 from ...ops import elementwise as E
 from ...tensor import Tensor, wrap
 from ..checks import a_tensor, floating, number
-from .base import Loss, check_reduction, check_values, pairwise, reduced, refuse_empty
+from .base import Loss, TargetLoss, check_reduction, check_values, pairwise, reduced, refuse_empty
 
 
 def kl_div(
@@ -126,13 +126,13 @@ def gaussian_nll_loss(
 
 
 # --------------------------------------------------------------------------------------------------------- layers
-class KLDivLoss(Loss):
+class KLDivLoss(TargetLoss):
     """t (log t - x) of log-probabilities x; see `kl_div`, and use reduction='batchmean'.
 
     Shape: input and target the same; a scalar, or the same with reduction='none'.
     """
 
-    function, options, own_reductions = kl_div, ("log_target",), ("batchmean",)
+    function, arguments, own_reductions = kl_div, ("log_target",), ("batchmean",)
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -142,7 +142,7 @@ class KLDivLoss(Loss):
 class PoissonNLLLoss(Loss):
     """exp(x) - t x of the logarithms x of expected counts; see `poisson_nll_loss`. Shape: as `KLDivLoss`."""
 
-    function, options = poisson_nll_loss, ("log_input", "full", "eps")
+    function, arguments = poisson_nll_loss, ("log_input", "full", "eps")
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class PoissonNLLLoss(Loss):
         super().__init__(size_average, reduce, reduction)
         self.log_input, self.full, self.eps = log_input, full, eps
 
-    def forward(self, log_input: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, log_input: Tensor, target: Tensor) -> Tensor:
         """The loss of the counts' logarithms (of themselves with log_input=False) against target."""
         return self.compute(log_input, target)
 
@@ -164,12 +164,12 @@ class PoissonNLLLoss(Loss):
 class GaussianNLLLoss(Loss):
     """(log v + (x - t)^2 / v) / 2 of means x and variances v; see `gaussian_nll_loss` for the shapes."""
 
-    function, options = gaussian_nll_loss, ("full", "eps")
+    function, arguments = gaussian_nll_loss, ("full", "eps")
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         self.full, self.eps = full, eps
 
-    def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:  # type: ignore[override]
+    def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:
         """The loss of input against target, given the variances."""
         return self.compute(input, target, var)

@@ -96,7 +96,7 @@ class LinearCrossEntropyLoss(WeightedLoss):
         super().__init__(weight, reduction=reduction)
         self.num_classes, self.out_features = num_classes, tuple(out_features)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
-        self.options = options  # type: ignore[assignment]  # the class's tuple is for `compute`
+        self.options = options
         rows = math.prod(self.out_features, start=num_classes)
         self.linear = linear.Linear(in_features, rows, bias=bias, device=device, dtype=dtype)
 

@@ -8,7 +8,7 @@ from ...ops import elementwise as E
 from ...ops import loss as O
 from ...tensor import Tensor
 from ..checks import a_tensor, number
-from .base import Loss, check_reduction, reduced, refuse_empty, same_shapes
+from .base import TargetLoss, check_reduction, reduced, refuse_empty, same_shapes
 
 
 def _compared(where, input, target, reduction, size_average=None, reduce=None, weight=None) -> str:
@@ -85,32 +85,32 @@ def huber_loss(
 
 
 # --------------------------------------------------------------------------------------------------------- layers
-class MSELoss(Loss):
+class MSELoss(TargetLoss):
     """(x - t)^2, its mean or sum. Shape: input and target the same; a scalar, or the same with reduction='none'."""
 
     function = mse_loss
 
 
-class L1Loss(Loss):
+class L1Loss(TargetLoss):
     """|x - t|, its mean or sum. Shape: input and target the same; a scalar, or the same with reduction='none'."""
 
     function = l1_loss
 
 
-class SmoothL1Loss(Loss):
+class SmoothL1Loss(TargetLoss):
     """|x - t|, rounded to a parabola within beta of 0; see `smooth_l1_loss`. Shape: as `MSELoss`."""
 
-    function, options = smooth_l1_loss, ("beta",)
+    function, arguments = smooth_l1_loss, ("beta",)
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(size_average, reduce, reduction)
         self.beta = beta
 
 
-class HuberLoss(Loss):
+class HuberLoss(TargetLoss):
     """(x - t)^2 / 2 that goes on as a line beyond delta; see `huber_loss`. Shape: as `MSELoss`."""
 
-    function, options = huber_loss, ("delta",)
+    function, arguments = huber_loss, ("delta",)
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
