@@ -1,7 +1,7 @@
 """What OpenBLAS reads when NumPy loads it, and therefore imported before everything else.
 
 Its threads, done with their part of a product, ask for the next one for 2^21 ticks, about a millisecond, before they
-sleep. The default of 2^26 takes half of a core from the threads that share minidl's own kernels.
+sleep. With the default of 2^26 they take a core from the threads that share minidl's own kernels.
 """
 
 import os

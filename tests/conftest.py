@@ -93,3 +93,22 @@ def _same_start():
     yield
     assert minidl.is_grad_enabled() and not minidl.is_inference_mode_enabled(), "a test left a mode switched"
     assert minidl.get_default_dtype() == minidl.float32, "a test left the default dtype changed"
+
+
+@pytest.fixture
+def poison(monkeypatch):
+    """From its call on fresh memory of NumPy's holds nan (77 for whole numbers) instead of what it happened to hold."""
+
+    def poisoned(make):
+        def made(*args, **kwargs):
+            y = make(*args, **kwargs)
+            y.fill(np.nan if y.dtype.kind == "f" else 77)
+            return y
+
+        return made
+
+    def begin() -> None:
+        for make in (np.empty, np.empty_like):
+            monkeypatch.setattr(np, make.__name__, poisoned(make))
+
+    return begin

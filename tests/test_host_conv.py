@@ -142,21 +142,14 @@ def test_images_in_several_blocks(monkeypatch):
 @pytest.mark.parametrize(
     "method", [*FORWARD, *INPUT, *WEIGHT], ids=lambda m: f"{m.__module__.split('.')[-1]}-{m.__name__}"
 )
-def test_no_result_depends_on_what_fresh_memory_holds(monkeypatch, method):
+def test_no_result_depends_on_what_fresh_memory_holds(poison, method):
     random = np.random.default_rng(0)
     x, w, b = random.standard_normal((4, 2, 6, 7)), random.standard_normal((3, 2, 3, 2)), random.standard_normal(3)
     sizes = window(x.shape, w.shape, (1, 2), (1, 0), (1, 1), 1)
     g = random.standard_normal((4, 3, *sizes.out))
     given = {"forward": (x, w, b), "input_grad": (g, w), "weight_grad": (g, x)}[method.__name__]
     expected = method(*given, sizes, 1)
-    empty, empty_like = np.empty, np.empty_like
-
-    def poisoned(made):
-        made.fill(np.nan)
-        return made
-
-    monkeypatch.setattr(np, "empty", lambda *a, **k: poisoned(empty(*a, **k)))
-    monkeypatch.setattr(np, "empty_like", lambda *a, **k: poisoned(empty_like(*a, **k)))
+    poison()
     np.testing.assert_array_equal(method(*given, sizes, 1), expected)
 
 

@@ -16,21 +16,10 @@ HOST = get_backend("cpu")
 SHAPES = [(5, 3, 40), (4, 6, 5, 7), (3, 2, 16, 16), (2, 1, 1, 300), (7, 5, 4, 4), (1, 4, 30), (6, 20), (3, 4, 2)]
 
 
-def plain(name):
-    return DEFINITIONS[name]
-
-
 @pytest.fixture
-def poisoned(monkeypatch):
-    """What np.empty gives holds nan; small arrays are cut into many parts as large ones are."""
-    empty = np.empty
-
-    def make(shape, dtype=float, *rest, **options):
-        y = empty(shape, dtype, *rest, **options)
-        y.fill(np.nan if y.dtype.kind == "f" else 77)
-        return y
-
-    monkeypatch.setattr(np, "empty", make)
+def poisoned(monkeypatch, poison):
+    """Fresh memory holds nan; small arrays are cut into many parts as large ones are."""
+    poison()
     monkeypatch.setattr(batch_norm, "LARGE", 10)
     for module in (batch_norm, elementwise):
         monkeypatch.setattr(module, "BLOCK", 64)
@@ -57,12 +46,12 @@ def test_batch_norm_agrees_with_its_definition(shape, middle, dtype, poisoned):
         for order in (x, np.asfortranarray(x)):
             wide = [None if v is None else v.astype("float64") for v in (w, b)]
             found = HOST.batch_norm(order, w, b, eps=1e-5)
-            want = plain("batch_norm")(exact[0], *wide, eps=1e-5)
+            want = DEFINITIONS["batch_norm"](exact[0], *wide, eps=1e-5)
             for got, value in zip(found, want, strict=True):
                 close(got, value.astype(dtype), tolerance)
             _, mean, _, inv = found
             back = HOST.batch_norm_grad(g, order, w, mean, inv)
-            want = plain("batch_norm_grad")(exact[1], exact[0], wide[0], want[1], want[3])
+            want = DEFINITIONS["batch_norm_grad"](exact[1], exact[0], wide[0], want[1], want[3])
             for got, value in zip(back, want, strict=True):
                 close(got, value.astype(dtype), 5 * tolerance)
     assert exact[0].astype(dtype).tobytes() == x.tobytes() and exact[1].astype(dtype).tobytes() == g.tobytes()
@@ -90,7 +79,7 @@ def test_a_long_line_keeps_its_digits():
 def test_sums_of_channels(shape, poisoned):
     x = np.random.default_rng(2).normal(size=shape)
     for a in (x, np.asfortranarray(x), x.astype("float32"), np.broadcast_to(x[:1], shape)):
-        close(HOST.channel_sum(a), plain("channel_sum")(a), 1e-5 if a.dtype == np.float32 else 1e-12)
+        close(HOST.channel_sum(a), DEFINITIONS["channel_sum"](a), 1e-5 if a.dtype == np.float32 else 1e-12)
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (7,), (13, 11), (100, 70)])
@@ -103,9 +92,9 @@ def test_relu(shape, dtype, poisoned):
     g = np.asarray(rng.normal(size=shape)).astype(dtype)
     for a, b in ((x, g), (x.T, g.T), (x, g.copy(order="F"))):
         y = HOST.relu(a)
-        np.testing.assert_array_equal(y, plain("relu")(a))
+        np.testing.assert_array_equal(y, DEFINITIONS["relu"](a))
         dx = HOST.relu_grad(b, y)
-        np.testing.assert_array_equal(dx, plain("relu_grad")(b, y))
+        np.testing.assert_array_equal(dx, DEFINITIONS["relu_grad"](b, y))
         assert y.dtype == dx.dtype == a.dtype and y.shape == dx.shape == a.shape
 
 

@@ -16,21 +16,10 @@ from minidl.ops.pool import pool_output_size, pool_padding
 HOST = get_backend("cpu")
 
 
-def plain(name):
-    return DEFINITIONS[name]
-
-
 @pytest.fixture
-def poisoned(monkeypatch):
-    """What np.empty gives holds nan, and small blocks make many."""
-    empty = np.empty
-
-    def make(shape, dtype=float, *rest, **options):
-        y = empty(shape, dtype, *rest, **options)
-        y.fill(np.nan if y.dtype.kind == "f" else 77)
-        return y
-
-    monkeypatch.setattr(np, "empty", make)
+def poisoned(monkeypatch, poison):
+    """Fresh memory holds nan, and small blocks make many."""
+    poison()
     monkeypatch.setattr(pool, "BLOCK", 200)
     monkeypatch.setattr(pool, "SHARED", 150)
 
@@ -78,14 +67,14 @@ def test_max_pooling_of_all_kinds_agrees_with_its_definition(seed, poisoned):
         x = values(rng, shape, rng.choice(["float32", "float64", "float16"]))
         kept = x.copy()
         y, place = HOST.max_pool2d(x, out=out, **how), HOST.max_pool2d_place(x, out=out, **how)
-        same(y, plain("max_pool2d")(x, out=out, **how))
-        seen = plain("max_pool2d")(np.ones(shape), out=out, **how) > 0  # else a window has nothing but padding
-        same(place[seen], plain("max_pool2d_place")(x, out=out, **how)[seen])
+        same(y, DEFINITIONS["max_pool2d"](x, out=out, **how))
+        seen = DEFINITIONS["max_pool2d"](np.ones(shape), out=out, **how) > 0  # else a window has nothing but padding
+        same(place[seen], DEFINITIONS["max_pool2d_place"](x, out=out, **how)[seen])
         g = rng.normal(size=y.shape).astype(x.dtype)
         given = g.copy()
         tolerance = {2: 1e-2, 4: 1e-5, 8: 1e-13}[x.dtype.itemsize]
-        same(HOST.max_pool2d_grad(g, x, y, **how), plain("max_pool2d_grad")(g, x, y, **how), tolerance)
-        want = plain("max_pool2d_put")(g, place, shape=shape, **how)
+        same(HOST.max_pool2d_grad(g, x, y, **how), DEFINITIONS["max_pool2d_grad"](g, x, y, **how), tolerance)
+        want = DEFINITIONS["max_pool2d_put"](g, place, shape=shape, **how)
         same(HOST.max_pool2d_put(g, place, shape=shape, **how), want, tolerance)
         np.testing.assert_array_equal(x, kept)
         np.testing.assert_array_equal(g, given)
@@ -99,10 +88,10 @@ def test_sums_over_windows_of_all_kinds_agree_with_their_definitions(seed, poiso
         del how["dilation"]
         x = rng.normal(size=shape).astype(rng.choice(["float32", "float64"]))
         how["scale"] = float(rng.choice([1.0, 0.3]))
-        same(HOST.window_sum(x, out=out, **how), plain("window_sum")(x, out=out, **how), 1e-5)
+        same(HOST.window_sum(x, out=out, **how), DEFINITIONS["window_sum"](x, out=out, **how), 1e-5)
         g = rng.normal(size=(*shape[:2], *out)).astype(x.dtype)
         kept = g.copy()
-        same(HOST.window_spread(g, shape=shape, **how), plain("window_spread")(g, shape=shape, **how), 1e-5)
+        same(HOST.window_spread(g, shape=shape, **how), DEFINITIONS["window_spread"](g, shape=shape, **how), 1e-5)
         np.testing.assert_array_equal(g, kept)
 
 
@@ -122,11 +111,11 @@ def test_large_windows_agree_with_the_definition_too(seed, poisoned, monkeypatch
         x = values(rng, shape, rng.choice(["float32", "float64"]))
         y = HOST.max_pool2d(x, out=out, **how)
         g = rng.normal(size=y.shape).astype(x.dtype)
-        seen = plain("max_pool2d")(np.ones(shape), out=out, **how) > 0
+        seen = DEFINITIONS["max_pool2d"](np.ones(shape), out=out, **how) > 0
         place = HOST.max_pool2d_place(x, out=out, **how)
-        same(place[seen], plain("max_pool2d_place")(x, out=out, **how)[seen])
+        same(place[seen], DEFINITIONS["max_pool2d_place"](x, out=out, **how)[seen])
         g = np.where(seen, g, 0).astype(x.dtype)
-        same(HOST.max_pool2d_grad(g, x, y, **how), plain("max_pool2d_grad")(g, x, y, **how), 1e-5)
+        same(HOST.max_pool2d_grad(g, x, y, **how), DEFINITIONS["max_pool2d_grad"](g, x, y, **how), 1e-5)
     assert len(found) > 40
 
 
