@@ -581,3 +581,13 @@ def test_what_ran_before_changes_no_bits(two):
     first = train(lambda layer: None)
     assert train(lambda layer: layer(images).sum().backward()) == first
     assert train(lambda layer: None) == first
+
+
+@given(st.integers(0, 40), st.integers(1, 9), st.integers(1, 4), st.integers(1, 4))
+def test_a_sweep_meets_every_number_once_in_blocks(count, step, least, threads):
+    met: list[slice] = []
+    with so_many(threads):
+        team.sweep(met.append, count, step, least)
+    met.sort(key=lambda block: block.start)
+    assert [i for block in met for i in range(block.start, block.stop)] == list(range(count))
+    assert all(block.start % step == 0 and block.stop - block.start <= step for block in met)

@@ -15,13 +15,9 @@ _BITS = {4: np.int32, 8: np.int64}  # the whole numbers with as many bytes as a 
 def _sweep(kernel, size: int) -> None:
     """`kernel(part)` for blocks of the numbers below `size`, in several threads if that pays."""
     if size <= BLOCK:
-        return kernel(slice(0, size))
-
-    def run(blocks: slice) -> None:
-        for start in range(blocks.start * BLOCK, min(size, blocks.stop * BLOCK), BLOCK):
-            kernel(slice(start, min(size, start + BLOCK)))
-
-    return team.share(run, -(-size // BLOCK), SHARED // BLOCK)
+        kernel(slice(0, size))
+    else:
+        team.sweep(kernel, size, BLOCK, SHARED // BLOCK)
 
 
 def _flat(x):

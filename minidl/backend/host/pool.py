@@ -49,13 +49,8 @@ def _each(kernel, count: int, size: int) -> None:
     step = _step(count, size)
     if count <= step:
         kernel(slice(0, count))
-        return
-
-    def run(blocks: slice) -> None:
-        for start in range(blocks.start * step, min(count, blocks.stop * step), step):
-            kernel(slice(start, min(count, start + step)))
-
-    team.share(run, -(-count // step), max(1, SHARED // (step * size)))
+    else:
+        team.sweep(kernel, count, step, max(1, SHARED // (step * size)))
 
 
 def _reduce(function, x, y, kernel, stride, dilation) -> None:

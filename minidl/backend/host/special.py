@@ -73,10 +73,9 @@ def _blocks(x, function, kind):
     source, target = x.reshape(-1), y.reshape(-1)
 
     def some(part: slice) -> None:
-        for i in range(part.start * _BLOCK, min(part.stop * _BLOCK, x.size), _BLOCK):
-            target[i : i + _BLOCK] = function(source[i : i + _BLOCK].astype(kind, copy=False))
+        target[part] = function(source[part].astype(kind, copy=False))
 
-    team.share(some, -(-x.size // _BLOCK), _LEAST)
+    team.sweep(some, x.size, _BLOCK, _LEAST)
     return y
 
 

@@ -229,6 +229,19 @@ def share(kernel: Callable[[slice], object], count: int, least: int = 1) -> None
     together([functools.partial(kernel, part) for part in parts(count, least)])
 
 
+def sweep(kernel: Callable[[slice], object], count: int, step: int, least: int = 1) -> None:
+    """`kernel(block)` for blocks of `step` of the numbers below `count`, of which a thread has at least `least`.
+
+    In blocks even on one thread, so that what is computed on the way stays in the core's cache.
+    """
+
+    def run(blocks: slice) -> None:
+        for start in range(blocks.start * step, blocks.stop * step, step):
+            kernel(slice(start, min(count, start + step)))
+
+    share(run, -(-count // step), least)
+
+
 def _forget() -> None:
     """In a forked child no worker is left, no lock may stay taken, and nothing is shared."""
     global _settling
