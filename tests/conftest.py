@@ -112,3 +112,12 @@ def poison(monkeypatch):
             monkeypatch.setattr(np, make.__name__, poisoned(make))
 
     return begin
+
+
+@pytest.fixture
+def one_thread():
+    """Kernels and products on one thread: what several do at once differs in its last bits, and in its memory."""
+    before = minidl.get_num_threads()
+    minidl.set_num_threads(1)
+    yield
+    minidl.set_num_threads(before)

@@ -185,17 +185,8 @@ def _train(kind, seed, steps=3):
     return [p.array.copy() for p in layer.parameters()]
 
 
-@pytest.fixture
-def one_thread_in_products():
-    """Their number is one for the whole process, so what two threads compute at once may round differently."""
-    before = minidl.get_num_threads()
-    minidl.set_num_threads(1)
-    yield
-    minidl.set_num_threads(before)
-
-
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
-def test_two_trainings_at_once_give_what_one_after_the_other_gives(kind, one_thread_in_products):
+def test_two_trainings_at_once_give_what_one_after_the_other_gives(kind, one_thread):
     want = [_train(kind, seed) for seed in (1, 2)]
     again = [_train(kind, seed) for seed in (1, 2)]
     found: dict = {}

@@ -285,8 +285,8 @@ def test_bad_arguments(args, error, message):
     ("name", "least"),
     [pytest.param("resnet8", 0.85, marks=pytest.mark.slow), ("cnn", 0.85), ("lenet5", 0.6), ("lstm", 0.5)],
 )
-def test_memory_is_what_a_training_step_really_holds(name, least):
-    """Against the allocations that Python saw; at the peak the kernels' own memory comes on top."""
+def test_memory_is_what_a_training_step_really_holds(name, least, one_thread):
+    """Against the allocations that Python saw; at the peak the own memory of a kernel (of each thread) comes on top."""
     model, x = runs.MODELS[name]((3, 32, 32), 10), minidl.randn(32, 3, 32, 32)
     g = minidl.randn(32, 10)
     model(x).backward(g)  # whatever is made once is made now
