@@ -411,7 +411,9 @@ def test_a_shared_product_has_the_same_bits_every_time(two):
 # ------------------------------------------------------------------------------------------------------------ memory
 def run(program: str, **environment: str) -> subprocess.CompletedProcess:
     """A Python program in a process of its own, with nothing set for the memory but what is given."""
-    usual = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "MINIDL_"))}
+    usual = {
+        k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "MINIDL_", "OPENBLAS_THREAD_"))
+    }
     usual["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     return subprocess.run(
         [sys.executable, "-c", program], env={**usual, **environment}, capture_output=True, text=True, timeout=120
@@ -591,3 +593,37 @@ def test_a_sweep_meets_every_number_once_in_blocks(count, step, least, threads):
     met.sort(key=lambda block: block.start)
     assert [i for block in met for i in range(block.start, block.stop)] == list(range(count))
     assert all(block.start % step == 0 and block.stop - block.start <= step for block in met)
+
+
+ORDER = """
+import sys, threading
+if order != "minidl":
+    import numpy as np
+    a = np.ones((600, 600), np.float32)
+    a @ a
+if order == "threads":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+import minidl, threadpoolctl, numpy as np
+for found in threadpoolctl.ThreadpoolController().select(internal_api="openblas").lib_controllers:
+    if hasattr(found.dynlib, "openblas_thread_timeout"):
+        a = np.ones((600, 600), np.float32)
+        assert (a @ a == 600).all() and (a @ a == 600).all()
+        print(found.dynlib.openblas_thread_timeout())
+"""
+
+
+@pytest.mark.skipif(not LINUX, reason="another library multiplies there")
+@pytest.mark.parametrize(
+    ("order", "environment", "ticks"),
+    [
+        ("minidl", {}, "21"),
+        ("numpy", {}, "21"),
+        ("numpy", {"OPENBLAS_THREAD_TIMEOUT": "24"}, "24"),
+        ("threads", {}, "0"),
+    ],
+)
+def test_openblas_threads_sleep_sooner_whatever_is_imported_first(order, environment, ticks):
+    """Unless a thread of the program might be within a product when minidl comes after NumPy."""
+    done = run(f"order = {order!r}\n{ORDER}", **environment)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) <= {ticks}, done.stdout  # nothing where another library multiplies
