@@ -153,12 +153,43 @@ def test_gelu_far_out_is_the_line_or_nothing():
     assert abs(y[2]) < 1e-6
 
 
-def test_erf_in_single_precision_is_as_near_as_it_says():
+@DTYPES
+def test_gelu_and_its_slope_are_their_definitions(dtype, monkeypatch):
+    monkeypatch.setattr(special, "_LONG", 40)
+    rng, tolerance = np.random.default_rng(10), {np.float16: 2e-3, np.float32: 1e-6, np.float64: 1e-14}[dtype]
+    for shape in [(1,), (0, 3), (7, 5), (3, 50)]:
+        base = (3 * rng.normal(size=shape)).astype(dtype)
+        expected = activation.plain_gelu(base.astype(float))
+        for x in _layouts(base):
+            for n in (1, 2, 5):
+                monkeypatch.setattr(team, "threads", lambda n=n: n)
+                found = _unchanged(special.gelu, x)
+                for a, e in zip(found, expected, strict=True):
+                    assert (a.shape, a.dtype) == (shape, dtype)
+                    _close(a, e, tolerance)
+
+
+def test_gelu_and_its_slope_of_what_is_large_or_no_number():
+    x = np.array([-math.inf, -1e38, -0.0, 0.0, 1e38, math.inf, math.nan], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y, slope = special.gelu(x)
+    np.testing.assert_array_equal(y, [0, 0, 0, 0, np.float32(1e38), math.inf, math.nan])
+    np.testing.assert_allclose(slope, [0, 0, 0.5, 0.5, 1, 1, math.nan], atol=3e-7)
+
+
+def test_gelu_in_single_precision_is_as_near_as_it_says():
+    x = np.linspace(-17, 17, 40001).astype(np.float32)
+    for a, e in zip(special.gelu(x), activation.plain_gelu(x.astype(float)), strict=True):
+        assert (np.abs(a - e) <= 3e-7 + 1e-7 * np.abs(e)).all()
+
+
+def test_erf_of_single_precision():
     x = np.linspace(-7, 7, 40001).astype(np.float32)
     y = special.erf(x)
     exact = np.array([math.erf(v) for v in x.tolist()])
     away = x != 0
-    assert np.abs(y[away] / exact[away] - 1).max() < 1e-6
+    assert np.abs(y[away] / exact[away] - 1).max() < 1e-7
     assert special.erf(np.array([-1e30, 0, 1e30], np.float32)).tolist() == [-1, 0, 1]
     assert np.isnan(special.erf(np.array([math.nan], np.float32))).all()
 
@@ -189,7 +220,8 @@ def test_layer_norm_and_its_gradients_are_their_definitions(dtype, center):
             for x in _layouts(base):
                 y, mean, var, inv = _unchanged(norm.layer_norm, x, w, b, eps=1e-5, **how)
                 for a, e in zip((y, mean, var, inv), plain, strict=True):
-                    assert (a.dtype, a.shape) == (dtype, e.shape)
+                    single = dtype == np.float16 and a is not y  # the statistics of halves
+                    assert (a.dtype, a.shape) == (np.float32 if single else dtype, e.shape)
                     _close(a, e, tolerance)
                 found = _unchanged(norm.layer_norm_grad, g, x, w, mean, inv, **how)
                 _close(found[0], expected[0], tolerance, 2)
@@ -198,6 +230,28 @@ def test_layer_norm_and_its_gradients_are_their_definitions(dtype, center):
                         lead = len(shape) - len(some)
                         a, e = [_added(v, lead, some) for v in (a, e)]
                         _close(a, e, tolerance, math.sqrt(base.size))
+
+
+@pytest.mark.parametrize("function", ["layer_norm", "rms_norm", "group_norm", "batch_norm"])
+def test_sums_of_halves_are_in_single_precision(function):
+    """Of 2560 numbers about 200, gradients about 100: their sums are several times as large as a half can be."""
+    x = np.random.default_rng(10).normal(200, 30, (4, 4, 640)).astype(np.float16)
+    given = {
+        "layer_norm": lambda x: F.layer_norm(x, (4, 640)),
+        "rms_norm": lambda x: F.rms_norm(x, (4, 640)),
+        "group_norm": lambda x: F.group_norm(x, 1),
+        "batch_norm": lambda x: F.batch_norm(x, *known, training=True),
+    }[function]
+    g, results = np.random.default_rng(11).normal(100, 100, x.shape).astype(np.float16), []
+    for dtype in (np.float16, np.float64):
+        known = [minidl.zeros(4, dtype=dtype), minidl.ones(4, dtype=dtype)]
+        leaf = minidl.tensor(x.astype(dtype), requires_grad=True)
+        y = given(leaf)
+        y.backward(minidl.tensor(g.astype(dtype)))
+        assert y.array.dtype == leaf.grad.array.dtype == dtype
+        results.append([v.detach().array.astype(float) for v in (y, leaf.grad, *known)])
+    for half, exact in zip(*results, strict=True):
+        np.testing.assert_allclose(half, exact, rtol=4e-3, atol=2e-3)
 
 
 def _added(v, lead, shape):

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ..backend import backend_of
+from ..backend import backend_of, definition
 from ..engine import op
-from .elementwise import _LARGEST
-
-
-def _sigmoid(B, x):
-    """1 / (1 + e^-x), without overflow; x may be a number that arithmetic made of a 0-d array, hence B."""
-    return 1 / (1 + B.exp(B.minimum(-x, _LARGEST[x.dtype.itemsize])))
+from .elementwise import _LARGEST, _sigmoid
 
 
 def _softplus(B, x):
@@ -57,18 +52,27 @@ def elu(x, *, alpha, scale=1.0, rate=1.0):
     return B.maximum(x, 0) * scale + less_one * (scale * alpha), (dx,)
 
 
-@op(floating=True)
+@definition("gelu")
+def plain_gelu(x):
+    """x P(x) and its slope P(x) + x p(x)."""
+    B = backend_of(x)
+    below = 0.5 + 0.5 * B.erf(x * math.sqrt(0.5))
+    return x * below, below + x * B.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+
+
+def gelu_definition(x):
+    """The op by ops alone, for higher derivatives."""
+    return plain_gelu(x)[0]
+
+
+@op(floating=True, composed=gelu_definition)
 def gelu(x):
     """y = x P(x), P the normal distribution's probability below x;   dL/dx = g (P(x) + x p(x)), p its density.
 
     Hendrycks and Gimpel, 2016. P(x) = (1 + erf(x / sqrt 2)) / 2.
     """
-    below = 0.5 + 0.5 * backend_of(x).erf(x * math.sqrt(0.5))
-
-    def dx(g):
-        return g * (below + x * backend_of(g).exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
-
-    return x * below, (dx,)
+    y, slope = backend_of(x).gelu(x)
+    return y, (lambda g: g * slope,)
 
 
 @op(floating=True)
@@ -85,7 +89,7 @@ def gelu_tanh(x):
 @op(floating=True)
 def silu(x):
     """y = x s with s = 1 / (1 + e^-x);   dL/dx = g (s + y (1 - s)).   Elfwing et al., 2018."""
-    s = _sigmoid(backend_of(x), x)
+    s = backend_of(x).logistic(x)
     y = x * s
     return y, (lambda g: g * (s + y * (1 - s)),)
 

@@ -10,7 +10,8 @@ from .reduce import softmax
 
 def _weights(q, k, scale, causal):
     """softmax(scale q k^T); causal: query i sees the keys 0 ... i."""
-    B, s = backend_of(q), (q * scale) @ _t(k)
+    B = backend_of(q)
+    s = B.matmul(q * scale, _t(k))
     return softmax(B.where(B.greater(B.tril(B.ones_like(s), k=0), 0), s, -float("inf")) if causal else s, axis=-1)
 
 
@@ -18,19 +19,20 @@ def _weights(q, k, scale, causal):
 def plain_attention(q, k, v, *, scale, causal):
     """y, and the weights p that it averages the values with."""
     p = _weights(q, k, scale, causal)
-    return p @ v, p
+    return backend_of(p).matmul(p, v), p
 
 
 @definition("attention_grad")
 def plain_attention_grad(g, q, k, v, y, p, *, scale):
     """The gradients of q, k and v."""
-    ds = p * (g @ _t(v) - backend_of(g).sum(g * y, axis=-1, keepdims=True)) * scale
-    return ds @ k, _t(ds) @ q, _t(p) @ g
+    B = backend_of(g)
+    ds = p * (B.matmul(g, _t(v)) - B.sum(g * y, axis=-1, keepdims=True)) * scale
+    return B.matmul(ds, k), B.matmul(_t(ds), q), B.matmul(_t(p), g)
 
 
 def attention_definition(q, k, v, *, scale, causal):
     """The op by ops alone, for higher derivatives."""
-    return _weights(q, k, scale, causal) @ v
+    return backend_of(q).matmul(_weights(q, k, scale, causal), v)
 
 
 @op(composed=attention_definition)

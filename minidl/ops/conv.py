@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ..backend import backend_of, definition
 from ..engine import op
 
@@ -69,23 +71,22 @@ def plain_conv2d_weight_grad(g, x, *, stride, padding, dilation, groups, shape):
     return gw
 
 
+@functools.lru_cache(1024)  # of sizes, which are mostly those of the step before
 def _check(x, w, stride, padding, dilation, groups):
-    if x.ndim != 4 or w.ndim != 4:
+    if len(x) != 4 or len(w) != 4:
+        raise ValueError(f"conv2d: expected x (N, C, H, W) and weight (F, C, K, L), got {tuple(x)} and {tuple(w)}")
+    if x[1] != w[1] * groups:
         raise ValueError(
-            f"conv2d: expected x (N, C, H, W) and weight (F, C, K, L), got {tuple(x.shape)} and {tuple(w.shape)}"
+            f"conv2d: x has {x[1]} channels, weight expects {w[1] * groups} (x is {tuple(x)}, weight is {tuple(w)}, "
+            f"groups is {groups})"
         )
-    if x.shape[1] != w.shape[1] * groups:
-        raise ValueError(
-            f"conv2d: x has {x.shape[1]} channels, weight expects {w.shape[1] * groups} (x is {tuple(x.shape)}, "
-            f"weight is {tuple(w.shape)}, groups is {groups})"
-        )
-    if w.shape[0] % groups:
-        raise ValueError(f"conv2d: {w.shape[0]} output channels cannot be divided into {groups} groups")
-    out = conv_output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    if w[0] % groups:
+        raise ValueError(f"conv2d: {w[0]} output channels cannot be divided into {groups} groups")
+    out = conv_output_size(x[2:], w[2:], stride, padding, dilation)
     if min(out) < 1:
         raise ValueError(
-            f"conv2d: the kernel {tuple(w.shape[2:])} with dilation {tuple(dilation)} does not fit the padded image "
-            f"(x is {tuple(x.shape)}, padding is {tuple(padding)})"
+            f"conv2d: the kernel {tuple(w[2:])} with dilation {tuple(dilation)} does not fit the padded image "
+            f"(x is {tuple(x)}, padding is {tuple(padding)})"
         )
 
 
@@ -95,7 +96,7 @@ def conv2d(x, w, b, *, stride, padding, dilation, groups):
 
     dL/dx = conv2d_input_grad(g, w),   dL/dw = conv2d_weight_grad(g, x),   dL/db = sum of g over n, p, q.
     """
-    _check(x, w, stride, padding, dilation, groups)
+    _check(x.shape, w.shape, stride, padding, dilation, groups)
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     x_shape, w_shape = x.shape, w.shape
     return backend_of(x).conv2d(x, w, b, **how), (

@@ -22,10 +22,23 @@ def _axes(x) -> tuple[int, ...]:
     return (0, *range(2, x.ndim))
 
 
+def _wide(*vs):
+    """Halves in single precision, for their sums may be too large for a half; all else as it is."""
+    return [v if v is None or v.dtype.itemsize > 2 else backend_of(v).astype(v, dtype="float32") for v in vs]
+
+
+def _outputs(y, *found):
+    return y, *[Aux(v if v.dtype == y.dtype else backend_of(v).astype(v, dtype=y.dtype)) for v in found]
+
+
 @definition("layer_norm")
 def plain_layer_norm(x, weight, bias, *, axis, eps, center=True):
-    """y, and mean (0 unless center), (biased) variance around it and 1 / sqrt(variance + eps) over the axes."""
-    B, m = backend_of(x), math.prod([x.shape[a] for a in axis])
+    """y, and mean (0 unless center), (biased) variance around it and 1 / sqrt(variance + eps) over the axes.
+
+    Of halves all but y in single precision, and all that its gradient gives.
+    """
+    B, m, kind = backend_of(x), math.prod([x.shape[a] for a in axis]), x.dtype
+    x, weight, bias = _wide(x, weight, bias)
     mean = B.sum(x, axis=axis, keepdims=True) / m if center else None
     d = x - mean if center else x
     var = B.sum(d * d, axis=axis, keepdims=True) / m
@@ -34,13 +47,15 @@ def plain_layer_norm(x, weight, bias, *, axis, eps, center=True):
         y = d * (inv if weight is None else inv * weight)
     else:
         y = d * inv * weight
-    return y if bias is None else y + bias, mean if center else B.zeros_like(var), var, inv
+    y = y if bias is None else y + bias
+    return y if y.dtype == kind else B.astype(y, dtype=kind), mean if center else B.zeros_like(var), var, inv
 
 
 @definition("layer_norm_grad")
 def plain_layer_norm_grad(g, x, weight, mean, inv, *, axis, center=True):
     """The gradients of x and, element by element, of weight (None if there is none) and bias."""
     B, m = backend_of(g), math.prod([x.shape[a] for a in axis])
+    g, x, weight, mean, inv = _wide(g, x, weight, mean, inv)
     xh = (x - mean if center else x) * inv
     gx, dw = (g, None) if weight is None else (g * weight, g * xh)
     dx = gx - xh * (B.sum(gx * xh, axis=axis, keepdims=True) / m)
@@ -65,7 +80,7 @@ def layer_norm(x, weight, bias, *, axis, eps, center=True):
     def joint(g, _mean, _var, *, needs):
         return backend_of(g).layer_norm_grad(g, x, weight, mean, inv, axis=axis, center=center)
 
-    return (y, Aux(mean), Aux(var)), joint
+    return _outputs(y, mean, var), joint
 
 
 @definition("channel_sum")
@@ -89,12 +104,19 @@ def plain_batch_norm(x, weight, bias, *, eps):
 def plain_batch_norm_grad(g, x, weight, mean, inv):
     """The gradients of x, weight and bias."""
     B, axes, nd, m = backend_of(g), _axes(x), x.ndim, math.prod(x.shape) // x.shape[1]
+    g, x, weight, mean, inv = _wide(g, x, weight, mean, inv)
     mean, inv = _per_channel(mean, nd), _per_channel(inv, nd)
     xh = (x - mean) * inv
     sum_g, sum_gx = B.sum(g, axis=axes, keepdims=True), B.sum(g * xh, axis=axes, keepdims=True)
     scale = inv if weight is None else _per_channel(weight, nd) * inv
     dx = scale * (g - sum_g / m - xh * (sum_gx / m))
     return dx, B.reshape(sum_gx, shape=(-1,)), B.reshape(sum_g, shape=(-1,))
+
+
+@definition("follow")
+def plain_follow(running, new, momentum, scale):
+    """running <- (1 - momentum) running + momentum scale new, in place."""
+    running[...] = running * (1 - momentum) + new * scale * momentum
 
 
 def batch_norm_definition(x, weight, bias, *, eps):
@@ -116,7 +138,7 @@ def batch_norm(x, weight, bias, *, eps):
     def joint(g, _mean, _var, *, needs):
         return backend_of(g).batch_norm_grad(g, x, weight, mean, inv)
 
-    return (y, Aux(mean), Aux(var)), joint
+    return _outputs(y, mean, var), joint
 
 
 @op

@@ -60,7 +60,13 @@ def renewed(text: str, sections: dict[str, list[str]], settings: Settings) -> st
         raise SystemExit(f"--write: the page that is there was made elsewhere; here is {here}")
     sections = {**sections_of(text), **sections}
     order = [part.title for part in PARTS.values()]
-    return page(settings, {name: sections[name] for name in order if name in sections})
+    return page(settings, {name: sections[name] for name in [*order, *others(text)] if name in sections})
+
+
+def others(text: str) -> dict[str, list[str]]:
+    """The sections of a page that are made elsewhere (`python -m tests.gpu`)."""
+    own = {part.title for part in PARTS.values()}
+    return {title: body for title, body in sections_of(text).items() if title not in own}
 
 
 def main() -> int:
@@ -89,7 +95,8 @@ def main() -> int:
     if given.only and given.write and given.write.exists():
         text = renewed(given.write.read_text(), sections, settings)
     else:
-        text = page(settings, sections)
+        there = given.write.read_text() if given.write and given.write.exists() else ""
+        text = page(settings, {**sections, **others(there)})
     if given.write:
         given.write.write_text(text)
     else:

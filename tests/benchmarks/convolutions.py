@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minidl.backend import DEFINITIONS
-from minidl.backend.host import bands, columns, conv
+from minidl.backend.host import bands, columns, conv, winograd
 from minidl.backend.host.window import Window, window
 
 ALONE = 10**9  # images for which another thread would be begun
@@ -49,24 +49,31 @@ def rows(name: str, sizes: tuple[int, int, int, int, int, int]) -> list[str]:
     size: Window = window(x.shape, w.shape, **how)
     g = random.random((n, f, *size.out), dtype=np.float32)
     turned = conv._turned(size)
+    tiles = winograd.suits(size)
     kinds = {
         "forward": (
             lambda: DEFINITIONS["conv2d"](x, w, **how),
             conv.forward_method(size)[0],
-            [(columns.forward, columns.forward_cost(size))],
+            [(columns.forward, columns.forward_cost(size))]
+            + ([(winograd.forward, winograd.forward_cost(size))] if tiles else []),
             (x, w, None),
         ),
         "input's gradient": (
             lambda: DEFINITIONS["conv2d_input_grad"](g, w, shape=x.shape, **how),
             conv.input_method(size)[0],
             [(columns.input_grad, columns.input_cost(size)), (bands.input_grad, bands.input_cost(size))]
-            + ([] if turned is None else [(conv._as_convolution, columns.forward_cost(turned))]),
+            + (
+                []
+                if turned is None
+                else [(conv._as_convolution, min(cost(turned) for cost in conv._forward_costs(turned, True).values()))]
+            ),
             (g, w),
         ),
         "weights' gradient": (
             lambda: DEFINITIONS["conv2d_weight_grad"](g, x, shape=w.shape, **how),
             conv.weight_method(size)[0],
-            [(columns.weight_grad, columns.weight_cost(size))],
+            [(columns.weight_grad, columns.weight_cost(size))]
+            + ([(winograd.weight_grad, winograd.weight_cost(size))] if tiles else []),
             (g, x),
         ),
     }

@@ -50,11 +50,13 @@ class Settings(NamedTuple):
         return found
 
 
-def run(module: str, *arguments: object, timeout: float = 300, **environment: str) -> Any:
+def run(
+    module: str, *arguments: object, timeout: float = 300, package: str = "tests.benchmarks", **environment: str
+) -> Any:
     """The JSON that one benchmark prints, in a fresh process with two threads."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environment[name] = str(THREADS)
-    command = [sys.executable, "-m", f"tests.benchmarks.{module}", *map(str, arguments)]
+    command = [sys.executable, "-m", f"{package}.{module}", *map(str, arguments)]
     what = " ".join(command[1:])
     print(what, file=sys.stderr)
     try:

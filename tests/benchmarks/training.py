@@ -31,7 +31,7 @@ the engine, the modules and the program.
 """
 
 REMARKS = """
-A ratio above 1 means that minidl needs less time. Where it is behind, this is why. Convolutions (LeNet-5, VGG):
+A ratio above 1 means that minidl needs less time. Where it is behind, this is why. Convolutions:
 PyTorch's kernels convolve without the columns that are copied here for each product, and small networks have too little
 work in each for a second thread to pay, whose waking costs more on a virtual machine than it brings. LSTM: in every
 step one product and exp and tanh wait for each other, and NumPy has one thread for the latter. Transformers: products

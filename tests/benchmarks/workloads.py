@@ -115,7 +115,7 @@ def gpt(T, dropout: float):
             self.norm, self.head = nn.LayerNorm(64), nn.Linear(64, CHARACTERS)
 
         def forward(self, x):
-            y = self.token(x) + self.place(T.arange(x.shape[1]))
+            y = self.token(x) + self.place(T.arange(x.shape[1], device=x.device))
             return self.head(self.norm(self.blocks(y)))
 
     return GPT()
@@ -170,7 +170,7 @@ def batches(workload: Workload, size: int, count: int = 4) -> list[tuple[np.ndar
     return found
 
 
-def build(T, workload: Workload, dropout: float):
+def build(T, workload: Workload, dropout: float, device: str = "cpu"):
     """The model with weights from NumPy's generator, and its optimizer."""
     model, random = workload.model(T, dropout), np.random.default_rng(1)
     with T.no_grad():
@@ -180,19 +180,21 @@ def build(T, workload: Workload, dropout: float):
             elif p.ndim > 1:
                 fan = p.shape[0] if p.shape[0] == CHARACTERS else int(np.prod(p.shape[1:]))
                 p.copy_(T.tensor(random.standard_normal(tuple(p.shape), dtype=np.float32) / np.float32(fan) ** 0.5))
+    model.to(device)
     return model, workload.optimizer and workload.optimizer(T, list(model.parameters()))
 
 
-def stepper(T, workload: Workload, dropout: float, data: list):
-    """A function that makes one step (or inference) and returns the loss as a tensor."""
-    model, optimizer = build(T, workload, dropout)
+def stepper(T, workload: Workload, dropout: float, data: list, device: str = "cpu", wrap: Callable | None = None):
+    """A function that makes one step (or inference) and returns the loss as a tensor.
+
+    wrap: what is done to the function of (x, t) before it is called; it also gets the optimizer.
+    """
+    model, optimizer = build(T, workload, dropout, device)
     F, count = T.nn.functional, [0]
     if optimizer is None:
         model.eval()
 
-    def step():
-        x, t = data[count[0] % len(data)]
-        count[0] += 1
+    def once(x, t):
         if optimizer is None:
             with T.no_grad():
                 return model(x).sum()
@@ -205,6 +207,13 @@ def stepper(T, workload: Workload, dropout: float, data: list):
         loss.backward()
         optimizer.step()
         return loss
+
+    run = wrap(once, optimizer) if wrap else once
+
+    def step():
+        x, t = data[count[0] % len(data)]
+        count[0] += 1
+        return run(x, t)
 
     return step
 

@@ -20,9 +20,19 @@ def check(where: device) -> None:
         raise RuntimeError(f"device: there is one CPU, 'cpu' or 'cpu:0'; got '{where}'")
 
 
-def from_host(array, where: device | None = None):
+def from_host(array, where: device | None = None, non_blocking: bool = False):
     """A NumPy array as an array of this backend: itself."""
     return array
+
+
+def filled(shape, value, dtype, where: device | None = None):
+    """A new array on a device, full of a value; None: of whatever lay in memory."""
+    return np.empty(shape, dtype) if value is None else np.full(shape, value, dtype)
+
+
+def numbered(start, end, step, dtype, where: device | None = None):
+    """start, start + step, ... below `end`, whole numbers, on a device."""
+    return np.arange(start, end, step).astype(dtype, copy=False)
 
 
 def to_host(array) -> np.ndarray:
@@ -57,6 +67,16 @@ def max(x, axis=None, keepdims=False):
 
 def min(x, axis=None, keepdims=False):
     return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def reshape(x, shape):
+    """x in another shape: its own method, without the layers of np.reshape around it."""
+    return x.reshape(shape)
+
+
+def swapaxes(x, axis1, axis2):
+    """x with two axes exchanged; likewise."""
+    return x.swapaxes(axis1, axis2)
 
 
 def iadd(x, y):

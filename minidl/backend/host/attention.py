@@ -1,4 +1,4 @@
-"""Attention on the CPU: some heads and queries at a time, so that their scores stay in the cache from step to step."""
+"""Causal attention on the CPU: what comes after all of some queries is never computed, and scores stay in the cache."""
 
 from __future__ import annotations
 
@@ -6,93 +6,64 @@ import math
 
 import numpy as np
 
+from .. import DEFINITIONS
 from . import exponentials, team
 
-_CACHE = 1 << 18  # bytes of scores at a time: about half of one core's L2 cache
+_CACHE = 1 << 19  # bytes of scores at a time: about one core's L2 cache
 _SCORES = 1 << 18  # so many, about a millisecond, are worth a thread of their own
-_QUERIES = 64  # at a time where a query sees only what is before it: what is after them all is never computed
+_QUERIES = 32  # at a time: with fewer the products are too small
 
 
-def _heads(x, kind):
-    """(..., L, E) as (heads, L, E), in memory without gaps and at least in single precision."""
-    return np.ascontiguousarray(x, kind).reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
+def _heads(x):
+    """(..., L, E) as (samples, heads, L, E) with every row in one piece, as matrix products want it."""
+    lead, (rows, columns) = x.shape[:-2], x.shape[-2:]
+    x = x.reshape(math.prod(lead[:-1]), lead[-1] if lead else 1, rows, columns)
+    apart, step = x.strides[2:]
+    return x if step == x.itemsize and apart >= columns * step else np.ascontiguousarray(x)
 
 
-def _blocks(queries, keys, causal):
-    """How many heads at a time, and for each block of queries (begin, end, how many of the keys they see)."""
-    rows = max(1, min(queries, _QUERIES if causal else max(_QUERIES, _CACHE // max(1, 4 * keys))))
-    tiles = [(a, min(a + rows, queries)) for a in range(0, queries, rows)]
-    return max(1, _CACHE // max(1, 4 * rows * keys)), [(a, b, min(b, keys) if causal else keys) for a, b in tiles]
+def _blocks(samples, heads, scores):
+    """Indices of (samples, heads): as many heads at a time as fit into the cache, each with so many scores."""
+    at_once = max(1, _CACHE // max(1, 4 * scores))
+    n, h = max(1, at_once // max(1, heads)), max(1, min(heads, at_once))
+    return [(slice(i, i + n), slice(j, j + h)) for i in range(0, samples, n) for j in range(0, heads, h)]
 
 
-def _shared(kernel, heads, at_once, scores):
-    """kernel(begin, end) for all heads, so many at once, by several threads if there are enough scores."""
-
-    def some(part):
-        for i in range(part.start, part.stop):
-            kernel(i * at_once, min((i + 1) * at_once, heads))
-
-    team.share(some, -(-heads // at_once), -(-_SCORES // max(1, at_once * scores)))
+def _exponentials(e, shown):
+    """e^score in place, but 0 at the end of the rows where nothing is shown, and the sums of the rows."""
+    last = e[..., e.shape[-1] - shown.shape[-1] :]
+    if exponentials.near_zero(e):
+        np.exp(e, out=e)
+        last *= shown
+    else:
+        last[..., shown == 0] = -math.inf
+        e -= np.maximum.reduce(e, axis=-1, keepdims=True)
+        np.exp(e, out=e)
+    return exponentials.row_sums(e)
 
 
 def attention(q, k, v, *, scale, causal):
-    """y, and e^score and its sums for each block of heads and of queries; see ops/attention.py."""
-    kind = np.result_type(q.dtype, np.float32)
-    lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-2]
-    qs = _heads(np.multiply(q, kind.type(scale), dtype=kind), kind)
-    ks, vs = _heads(k, kind), _heads(v, kind)
-    y = np.empty((len(qs), queries, v.shape[-1]), kind)
-    at_once, tiles = _blocks(queries, keys, causal)
-    kept: dict = {}
+    """y, in memory in q's order, and the weights of the values; see ops/attention.py."""
+    if not causal or q.dtype.itemsize < 4:
+        return DEFINITIONS["attention"](q, k, v, scale=scale, causal=causal)
+    queries, keys, features = q.shape[-2], k.shape[-2], v.shape[-1]
+    qs, ks, vs = [_heads(x) for x in (q, k, v)]
+    p = np.empty((*qs.shape[:3], keys), q.dtype)
+    y = np.empty_like(qs, shape=(*qs.shape[:3], features))
+    blocks = _blocks(qs.shape[0], qs.shape[1], _QUERIES * keys)
 
-    def some(first, last):
-        for a, b, seen in tiles:
-            e = qs[first:last, a:b] @ ks[first:last, :seen].swapaxes(1, 2)
-            hidden = causal and seen > a  # some of these keys are after some of these queries
-            if exponentials.near_zero(e):
-                np.exp(e, out=e)
-                if hidden:
-                    e[:, :, a:] *= np.tri(b - a, seen - a, dtype=kind)
-            else:
-                if hidden:
-                    e[:, :, a:][:, ~np.tri(b - a, seen - a, dtype=bool)] = -math.inf
-                e -= np.maximum.reduce(e, axis=2, keepdims=True)
-                np.exp(e, out=e)
-            total = exponentials.row_sums(e)
-            to = np.matmul(e, vs[first:last, :seen], out=y[first:last, a:b])
-            to /= total
-            kept[first, a] = e, total
+    def some(part):
+        for block in blocks[part]:
+            left, right, values = qs[block] * q.dtype.type(scale), ks[block].swapaxes(2, 3), vs[block]
+            for a in range(0, queries, _QUERIES):
+                b = min(a + _QUERIES, queries)
+                seen = min(b, keys)
+                e = left[:, :, a:b] @ right[..., :seen]
+                total = _exponentials(e, np.tri(b - a, max(0, seen - a), dtype=e.dtype))
+                weights = p[block][:, :, a:b]
+                np.divide(e, total, out=weights[..., :seen])
+                weights[..., seen:] = 0
+                np.divide(e @ values[:, :, :seen], total, out=y[block][:, :, a:b])
 
-    _shared(some, len(qs), at_once, queries * keys)
-    return y.reshape(*lead, *y.shape[1:]).astype(q.dtype, copy=False), (at_once, tiles, kept)
-
-
-def attention_grad(g, q, k, v, y, p, *, scale):
-    """The gradients of q, k and v; see ops/attention.py."""
-    kind = np.result_type(q.dtype, np.float32)
-    gs, qs, ks, vs, ys = [_heads(x, kind) for x in (g, q, k, v, y)]
-    dq, dk, dv = [np.empty_like(x) for x in (qs, ks, vs)]
-    at_once, tiles, parts = p
-    whole = bool(tiles) and tiles[-1][2] == ks.shape[1]  # the last queries see all keys
-
-    def some(first, last):
-        at = slice(first, last)
-        if not whole:
-            dk[at], dv[at] = 0, 0
-        for a, b, seen in reversed(tiles):
-            e, total = parts[first, a]
-            part = gs[at, a:b] / total
-            d = part @ vs[at, :seen].swapaxes(1, 2)
-            d -= exponentials.row_sums(part * ys[at, a:b])
-            d *= e
-            np.matmul(d, ks[at, :seen], out=dq[at, a:b])
-            for dx, left, right in ((dk, d, qs[at, a:b]), (dv, e, part)):
-                if whole and b == qs.shape[1]:
-                    np.matmul(left.swapaxes(1, 2), right, out=dx[at])
-                else:
-                    dx[at, :seen] += left.swapaxes(1, 2) @ right
-        dq[at] *= scale
-        dk[at] *= scale
-
-    _shared(some, len(qs), at_once, q.shape[-2] * k.shape[-2])
-    return [d.reshape(x.shape).astype(x.dtype, copy=False) for d, x in ((dq, q), (dk, k), (dv, v))]
+    team.share(some, len(blocks), -(-_SCORES * len(blocks) // max(1, p.size)))
+    return y.reshape(*q.shape[:-1], features), p.reshape(*q.shape[:-1], keys)

@@ -1,4 +1,4 @@
-"""Batch norm on the CPU, and sums over all but the channels: as few passes as NumPy allows, shared by several threads.
+"""Batch norm on the CPU: as few passes as NumPy allows, shared by several threads.
 
 Forward and backward are two dot products of each line (one of them with ones) and two or four passes in place.
 """
@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from .. import DEFINITIONS
 from . import team
 
 BLOCK = 1 << 18  # elements of a block: for fewer the threads would wait for the interpreter, more are not in the cache
@@ -28,7 +29,7 @@ def _lines(x):
 
 def _large(x) -> bool:
     """Whether lines (N, C, L) are so many, and so long, that it pays to go in blocks."""
-    return x.size > LARGE and x.shape[2] >= SHORT and x.dtype != np.float16
+    return x.size > LARGE and x.shape[2] >= SHORT
 
 
 def _blocks(n: int, c: int, length: int) -> list[tuple[slice, slice]]:
@@ -80,13 +81,6 @@ def _sums(a, *others):
     return [np.add.reduce(out, axis=0, dtype=np.float64) for _, out in pairs]
 
 
-def channel_sum(x):
-    """The sum over all axes but the second; see ops/norm.py."""
-    if x.ndim < 3 or not _large(lines := _lines(x)):
-        return np.add.reduce(x, axis=(0, *range(2, x.ndim)))
-    return _sums(lines, None)[0].astype(x.dtype)
-
-
 def _statistics(x, eps):
     """Mean, variance and 1 / sqrt(variance + eps) of each channel of (N, C, L), from its sum and its sum of squares."""
     m = x.size // x.shape[1]
@@ -103,6 +97,8 @@ def _near(mean, inv) -> bool:
 
 def batch_norm(x, weight, bias, *, eps):
     """y, and mean, variance and 1 / sqrt(variance + eps) of each channel; see ops/norm.py."""
+    if x.dtype.itemsize < 4:
+        return DEFINITIONS["batch_norm"](x, weight, bias, eps=eps)
     lines = _lines(x)
     if not _large(lines):
         return _small_batch_norm(x, lines, weight, bias, eps)
@@ -129,6 +125,8 @@ def batch_norm(x, weight, bias, *, eps):
 
 def batch_norm_grad(g, x, weight, mean, inv):
     """The gradients of x, weight and bias; see ops/norm.py."""
+    if x.dtype.itemsize < 4:
+        return DEFINITIONS["batch_norm_grad"](g, x, weight, mean, inv)
     lines, given = _lines(x), _lines(g)
     if not _large(lines):
         return _small_batch_norm_grad(given, lines, weight, mean, inv, x.shape)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import DEFINITIONS
-from . import bands, columns
+from . import bands, columns, winograd
 from .window import Window, window
 
 HUGE = 32 << 20  # bytes of one image's columns for which there would be fresh pages in every call
@@ -39,37 +39,50 @@ def _plain(name: str) -> Callable:
 PLAIN = {name: _plain(name) for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")}
 
 
-@functools.lru_cache(1024)
-def forward_method(w: Window) -> tuple[Callable, int]:
-    """The method for conv2d, and how many images a thread should have."""
+def _of_columns(w: Window, name: str, method: Callable) -> Callable:
+    """The method, or where its columns would be huge the plain definition, which costs no less."""
+    return PLAIN[name] if columns.size(w) > HUGE else method
+
+
+def _tiles(*arrays) -> bool:
+    """Whether the numbers have digits enough for `winograd`'s sums: float16 has not."""
+    return all(x.dtype.char in "fd" for x in arrays)
+
+
+def _forward_costs(w: Window, tiles: bool) -> dict[Callable, Callable]:
     if w.kernel == w.stride == (1, 1) and w.padding == (0, 0):
-        return _cheapest(w, {columns.pointwise: columns.pointwise_cost})
-    if columns.size(w) > HUGE:
-        return PLAIN["conv2d"], 0
-    return _cheapest(w, {columns.forward: columns.forward_cost})
+        return {columns.pointwise: columns.pointwise_cost}
+    methods = {_of_columns(w, "conv2d", columns.forward): columns.forward_cost}
+    if tiles and winograd.suits(w):
+        methods[winograd.forward] = winograd.forward_cost
+    return methods
 
 
 @functools.lru_cache(1024)
-def input_method(w: Window) -> tuple[Callable, int]:
+def forward_method(w: Window, tiles: bool = True) -> tuple[Callable, int]:
+    """The method for conv2d, and how many images a thread should have; tiles: whether `winograd` may be it."""
+    return _cheapest(w, _forward_costs(w, tiles))
+
+
+@functools.lru_cache(1024)
+def input_method(w: Window, tiles: bool = True) -> tuple[Callable, int]:
     """The method for conv2d_input_grad."""
-    if columns.size(w) > HUGE:
-        return PLAIN["conv2d_input_grad"], 0
-    methods: dict[Callable, Callable] = {columns.input_grad: columns.input_cost}
-    if w.groups == 1:
+    methods: dict[Callable, Callable] = {_of_columns(w, "conv2d_input_grad", columns.input_grad): columns.input_cost}
+    turned, huge = _turned(w), columns.size(w) > HUGE
+    if w.groups == 1 and not huge:
         methods[bands.input_grad] = bands.input_cost
-    turned = _turned(w)
-    if turned is not None:
-        pointwise = forward_method(turned)[0] is columns.pointwise
-        methods[_as_convolution] = lambda _: (columns.pointwise_cost if pointwise else columns.forward_cost)(turned)
+    if turned is not None and not (huge and forward_method(turned, tiles)[0] is not winograd.forward):
+        methods[_as_convolution] = lambda _: min(cost(turned) for cost in _forward_costs(turned, tiles).values())
     return _cheapest(w, methods)
 
 
 @functools.lru_cache(1024)
-def weight_method(w: Window) -> tuple[Callable, int]:
+def weight_method(w: Window, tiles: bool = True) -> tuple[Callable, int]:
     """The method for conv2d_weight_grad."""
-    if columns.size(w) > HUGE:
-        return PLAIN["conv2d_weight_grad"], 0
-    return _cheapest(w, {columns.weight_grad: columns.weight_cost})
+    methods = {_of_columns(w, "conv2d_weight_grad", columns.weight_grad): columns.weight_cost}
+    if tiles and winograd.suits(w):
+        methods[winograd.weight_grad] = winograd.weight_cost
+    return _cheapest(w, methods)
 
 
 @functools.lru_cache(1024)
@@ -89,7 +102,7 @@ def _as_convolution(g, weight, w: Window, least: int):
 
 
 def _forward(x, weight, b, w: Window):
-    method, least = forward_method(w)
+    method, least = forward_method(w, _tiles(x, weight))
     return method(x, weight, b, w, least)
 
 
@@ -107,7 +120,7 @@ def conv2d_input_grad(g, w, *, stride, padding, dilation, groups, shape):
     if not (g.size and w.size):
         return np.zeros(shape, dtype=g.dtype)
     sizes = window(shape, w.shape, stride, padding, dilation, groups)
-    method, least = input_method(sizes)
+    method, least = input_method(sizes, _tiles(g, w))
     return method(g, w, sizes, least)
 
 
@@ -116,5 +129,5 @@ def conv2d_weight_grad(g, x, *, stride, padding, dilation, groups, shape):
     if not (g.size and x.size):
         return np.zeros(shape, dtype=g.dtype)
     sizes = window(x.shape, shape, stride, padding, dilation, groups)
-    method, least = weight_method(sizes)
+    method, least = weight_method(sizes, _tiles(g, x))
     return method(g, x, sizes, least)

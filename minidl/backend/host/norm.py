@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .. import DEFINITIONS
 from . import exponentials
 from .products import column_sums
 
@@ -18,6 +19,8 @@ def _dot(a, b, axis):
 
 def layer_norm(x, weight, bias, *, axis, eps, center=True):
     """y, and mean, variance and 1 / sqrt(variance + eps) over the last axes; see ops/norm.py."""
+    if x.dtype.itemsize < 4:
+        return DEFINITIONS["layer_norm"](x, weight, bias, axis=axis, eps=eps, center=center)
     m = math.prod([x.shape[a] for a in axis])
     mean = None
     if center:
@@ -51,8 +54,10 @@ def _by_products(g, x, weight, mean, inv, m, center):
 
 def layer_norm_grad(g, x, weight, mean, inv, *, axis, center=True):
     """The gradients of x and, element by element or already added up, of weight and bias; see ops/norm.py."""
+    if x.dtype.itemsize < 4:
+        return DEFINITIONS["layer_norm_grad"](g, x, weight, mean, inv, axis=axis, center=center)
     m = math.prod([x.shape[a] for a in axis])
-    if weight is not None and weight.shape == x.shape[x.ndim - len(axis) :] and x.dtype.itemsize > 2 and x.size:
+    if weight is not None and weight.shape == x.shape[x.ndim - len(axis) :] and x.size:
         return _by_products(g, x, weight, mean, inv, m, center)
     xh = x - mean if center else x * inv
     if center:

@@ -17,6 +17,7 @@ BLOCK = 1 << 18  # pixels of a block
 SHARED = 1 << 19  # pixels that are worth a thread of their own
 LARGE = 64  # pixels of a window from which on it is looked through as a whole
 KEPT = 1 << 16  # places of windows that are kept for the next call
+_NONE = ((0, 0),) * 4  # no padding
 
 
 @functools.lru_cache(maxsize=256)
@@ -26,7 +27,7 @@ def _cuts(kernel: int, stride: int, dilation: int, count: int) -> tuple[slice, .
 
 
 def _padded(x, width, value=0.0):
-    if not any(a or b for a, b in width):
+    if width == _NONE or not any(a or b for a, b in width):
         return x
     y = np.full([n + a + b for n, (a, b) in zip(x.shape, width, strict=True)], value, dtype=x.dtype)
     y[tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, width, strict=True))] = x
@@ -54,12 +55,12 @@ def _each(kernel, count: int, size: int) -> None:
 
 
 def _reduce(function, x, y, kernel, stride, dilation) -> None:
-    """function (maximum or add) of all pixels of each window of the planes x, into y."""
-    rows = [x[:, cut] for cut in _cuts(kernel[0], stride[0], dilation[0], y.shape[1])]
+    """function (maximum or add) of all pixels of each window of the images x, into y."""
+    rows = [x[..., cut, :] for cut in _cuts(kernel[0], stride[0], dilation[0], y.shape[-2])]
     row = function(rows[0], rows[1]) if len(rows) > 1 else rows[0]
     for other in rows[2:]:
         function(row, other, out=row)
-    columns = [row[:, :, cut] for cut in _cuts(kernel[1], stride[1], dilation[1], y.shape[2])]
+    columns = [row[..., cut] for cut in _cuts(kernel[1], stride[1], dilation[1], y.shape[-1])]
     if len(columns) == 1:
         y[...] = columns[0]
         return
@@ -70,14 +71,18 @@ def _reduce(function, x, y, kernel, stride, dilation) -> None:
 
 def max_pool2d(x, *, kernel, stride, dilation, width, out):
     """The largest value of each window; see ops/pool.py."""
-    planes = _planes(_padded(x, width, -math.inf))
-    y = np.empty((len(planes), *out), dtype=x.dtype)
+    x = _padded(x, width, -math.inf)
+    y = np.empty(x.shape[:2] + out, dtype=x.dtype)
+    if x.size <= BLOCK:
+        _reduce(np.maximum, x, y, kernel, stride, dilation)
+        return y
+    planes, best = _planes(x), _planes(y)
     _each(
-        lambda part: _reduce(np.maximum, planes[part], y[part], kernel, stride, dilation),
+        lambda part: _reduce(np.maximum, planes[part], best[part], kernel, stride, dilation),
         len(planes),
         planes.shape[1] * planes.shape[2],
     )
-    return y.reshape(*x.shape[:2], *out)
+    return y
 
 
 def _places(x, y, kernel, stride, dilation):
