@@ -28,6 +28,7 @@ parser.add_argument("--width", type=int, default=24, help="channels of the first
 parser.add_argument("--lr", type=float, default=0.1, help="the highest learning rate")
 parser.add_argument("--weight-decay", type=float, default=2e-4)
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 args = parser.parse_args()
 minidl.manual_seed(args.seed)
 
@@ -44,6 +45,7 @@ else:  # a mirrored digit is another digit, or none
     channels = 1
 if args.subset:
     train_data, test_data = (Subset(d, range(min(args.subset, len(d)))) for d in (train_data, test_data))
+train_data, test_data = train_data.to(args.device), test_data.to(args.device)
 train_loader = DataLoader(train_data, batch_size=args.batch_size, shuffle=True)
 test_loader = DataLoader(test_data, batch_size=500)
 
@@ -80,7 +82,7 @@ model = nn.Sequential(
     nn.AdaptiveAvgPool2d(1),  # the mean of each channel
     nn.Flatten(),
     nn.Linear(4 * w, 10),
-)
+).to(args.device)
 updates = args.epochs * len(train_loader)
 rising = updates // 10
 rate = args.lr * schedules.warmup(rising, schedules.cosine(updates - rising))

@@ -21,6 +21,7 @@ parser.add_argument("--epochs", type=int, default=3)
 parser.add_argument("--batch-size", type=int, default=64)
 parser.add_argument("--lr", type=float, default=2e-3)
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 args = parser.parse_args()
 minidl.manual_seed(args.seed)
 
@@ -33,6 +34,7 @@ if args.dataset == "mnist":
 else:
     train_data, test_data = Digits(True, transform), Digits(False, transform)
     size = 8
+train_data, test_data = train_data.to(args.device), test_data.to(args.device)
 train_loader = DataLoader(train_data, batch_size=args.batch_size, shuffle=True)
 test_loader = DataLoader(test_data, batch_size=500)
 
@@ -58,7 +60,7 @@ class CNN(nn.Module):
         return self.fc2(self.dropout(x))
 
 
-model = CNN()
+model = CNN().to(args.device)
 optimizer = optim.Adam(model.parameters(), lr=args.lr)
 
 for epoch in range(1, args.epochs + 1):

@@ -18,6 +18,7 @@ parser.add_argument("--epochs", type=int, default=5)
 parser.add_argument("--batch-size", type=int, default=64)
 parser.add_argument("--lr", type=float, default=1e-3)
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
 args = parser.parse_args()
 minidl.manual_seed(args.seed)
 
@@ -30,6 +31,7 @@ if args.dataset == "mnist":
 else:
     train_data, test_data = Digits(True, transform), Digits(False, transform)
     pixels = 8 * 8
+train_data, test_data = train_data.to(args.device), test_data.to(args.device)
 train_loader = DataLoader(train_data, batch_size=args.batch_size, shuffle=True)
 test_loader = DataLoader(test_data, batch_size=500)
 
@@ -49,7 +51,7 @@ class MLP(nn.Module):
         return self.fc3(x)
 
 
-model = MLP()
+model = MLP().to(args.device)
 loss_fn = nn.CrossEntropyLoss()
 optimizer = optim.Adam(model.parameters(), lr=args.lr)
 

@@ -41,6 +41,9 @@ from .amp.autocast_mode import (
     is_autocast_cache_enabled,
     is_autocast_cpu_enabled,
     is_autocast_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
 )
 from .autograd import grad
 from .backend import default_device as get_default_device
@@ -85,7 +88,9 @@ from .backend.layouts import (
     sparse_coo,
     strided,
 )
+from .backend.memory import OutOfMemoryError
 from .backend.random import Generator, default_generator, manual_seed
+from .captured import compile_step
 from .compiler import compile
 from .foreach import *
 from .func import vmap

@@ -195,7 +195,18 @@ def from_numpy(ndarray) -> Tensor:
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A Tensor of `size` filled with one value; its dtype, unless given, follows the value's type."""
     kind = {bool: bool_, int: int64}.get(type(fill_value), mode.dtype) if dtype is None else as_dtype(dtype)
-    return _place(np.full(_size((size,) if isinstance(size, int) else size), fill_value, kind), device, requires_grad)
+    size = _size((size,) if isinstance(size, int) else size)
+    if isinstance(fill_value, (bool, int, float)):
+        value = np.full((), fill_value, kind).item()  # or OverflowError
+        return _filled(size, value, kind, device, requires_grad)
+    return _place(np.full(size, fill_value, kind), device, requires_grad)
+
+
+def _filled(size, value, kind, device, requires_grad) -> Tensor:
+    """Made on its device."""
+    where = default_device() if device is None else device_type(device)
+    t = wrap(get_backend(where).filled(size, value, np.dtype(kind), where))
+    return t.requires_grad_() if requires_grad else t
 
 
 def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -210,7 +221,7 @@ def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Ten
 
 def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A Tensor whose values are whatever lay in memory."""
-    return _place(np.empty(_size(sizes, size), as_dtype(dtype or mode.dtype)), device, requires_grad)
+    return _filled(_size(sizes, size), None, as_dtype(dtype or mode.dtype), device, requires_grad)
 
 
 def _like(make):
@@ -235,8 +246,11 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
     start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
     if step == 0:
         raise ArgumentError("arange: step must not be 0")
-    kind = int64 if all(isinstance(v, (int, np.integer)) for v in (start, end, step)) else mode.dtype
-    return _place(np.arange(start, end, step), device, requires_grad, dtype or kind)
+    if all(isinstance(v, (int, np.integer)) for v in (start, end, step)):
+        where = default_device() if device is None else device_type(device)
+        t = wrap(get_backend(where).numbered(start, end, step, as_dtype(dtype or int64).dtype, where))
+        return t.requires_grad_() if requires_grad else t
+    return _place(np.arange(start, end, step), device, requires_grad, dtype or mode.dtype)
 
 
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:

@@ -120,7 +120,8 @@ class Op:
         """Put the op and its inputs in front of the array library's words, unless the op has spoken itself."""
         text = str(error)
         if not text.startswith(self.name):
-            shapes = ", ".join(str(tuple(a.shape)) if hasattr(a, "shape") else repr(a) for a in arrays)
+            told = describe if "device" in text else lambda a: str(tuple(a.shape))
+            shapes = ", ".join([told(a) if hasattr(a, "shape") else repr(a) for a in arrays])
             text = f"{self.name}: {text} (inputs: {shapes})"
             if isinstance(error, np.exceptions.AxisError):  # keeps its text elsewhere
                 raise IndexError(text) from error
@@ -140,6 +141,8 @@ def _function(self: Op):
         watching = modes.watching
         if watching:
             [x.current() for x in inputs if isinstance(x, Tensor) and x._base is not None]
+            if mode.autocast is not None:
+                inputs = mode.autocast(self, inputs)
         for x in inputs:
             if isinstance(x, Tensor):
                 cells.append(x.version)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from . import functions as F
+from .amp.casting import whole
 from .backend.dtypes import int32
 from .functions import matrices as M
 from .functions.arguments import dimension, result
@@ -74,6 +75,7 @@ def multi_dot(tensors) -> Tensor:
     return F.squeeze(y, 0) if first else y
 
 
+@whole
 def vecdot(x, y, *, dim=-1) -> Tensor:
     """The sum of x y along `dim`."""
     return (x * y).sum(dim)
@@ -168,6 +170,7 @@ def pinv(A, *, atol=None, rtol=None, hermitian=False) -> Tensor:
 
 
 @told
+@whole
 def solve(A, B, *, left=True) -> Tensor:
     """X with A X = B (left=False: X A = B); B holds matrices, or a vector for each matrix.
 
@@ -221,6 +224,7 @@ def eigh(A, UPLO="L"):
     return _Info["linalg_eigh"](*L.eigh(M.symmetric("eigh", A, UPLO.upper() == "L")))
 
 
+@whole
 def eigvalsh(A, UPLO="L") -> Tensor:
     """The eigenvalues of symmetric A, ascending."""
     return eigh(A, UPLO)[0]
@@ -235,6 +239,7 @@ def svd(A, full_matrices=True, *, driver=None):
 
 
 @told
+@whole
 def svdvals(A, *, driver=None) -> Tensor:
     """The singular values, descending."""
     return svd(A, False, driver=driver)[1]
@@ -252,6 +257,7 @@ def matrix_rank(A, *, atol=None, rtol=None, hermitian=False) -> Tensor:
     return E.greater(s, least).sum(-1)
 
 
+@whole
 def cond(A, p=None) -> Tensor:
     """The norm of A times that of its inverse; p=None: the largest singular value by the smallest."""
     if p is None or p == 2:

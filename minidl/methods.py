@@ -347,13 +347,14 @@ def to(
 ) -> Tensor:
     """The tensor in another dtype and/or on another device; itself if nothing changes: `x.to("cuda")`, `x.to(float64)`.
 
-    The copy is part of the graph. non_blocking only concerns speed.
+    The copy is part of the graph. non_blocking: the host does not wait for a copy from page-locked memory to a GPU (see
+    `pin_memory`), which must not be changed meanwhile; a copy to the host is always waited for.
     """
     for a in args:
         if isinstance(a, Tensor):
             device, dtype = a.device, a.dtype
         elif isinstance(a, bool) or a is None:
-            continue  # PyTorch's non_blocking, given by position
+            non_blocking = non_blocking or bool(a)  # by position; a copy, which comes after it, is made where needed
         elif isinstance(a, (_device, int)) or (isinstance(a, str) and a.startswith(("cpu", "cuda", *ABSENT))):
             device = a
         else:
@@ -365,7 +366,7 @@ def to(
         where = _device(device)
         here = y.device
         if where.type != here.type or (where.index not in (None, here.index) and where.type == "cuda"):
-            y = S.transfer(y, device=where)
+            y = S.transfer(y, device=where, **({"non_blocking": True} if non_blocking else {}))
     y = E.identity(y) if copy and y is self else y
     return y if memory_format is None else contiguous(y, memory_format)
 
@@ -401,8 +402,8 @@ def cpu(self, memory_format=preserve_format) -> Tensor:
 
 @attach
 def cuda(self, device=None, non_blocking: bool = False, memory_format=preserve_format) -> Tensor:
-    """The tensor on a GPU; non_blocking only concerns speed."""
-    return self.to("cuda" if device is None else device, memory_format=memory_format)
+    """The tensor on a GPU; non_blocking: see `to`."""
+    return self.to("cuda" if device is None else device, non_blocking=non_blocking, memory_format=memory_format)
 
 
 @attach

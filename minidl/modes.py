@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import threading
+from collections.abc import Callable
 from itertools import count, repeat
 
 from .backend.dtypes import as_dtype, float32
@@ -18,6 +19,7 @@ class _Mode(threading.local):
     check_nan = True
     path: tuple[str, ...] = ()  # the modules being called, for anomaly mode
     dtype = float32  # of new floating-point tensors
+    autocast: Callable | None = None  # what casts an op's inputs; `amp` sets it
 
 
 mode = _now = _Mode()

@@ -80,15 +80,20 @@ def get_deterministic_debug_mode() -> int:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Kept, without effect: float32 products are always at the full precision, 'highest'."""
+    """How exact products of float32 matrices on a GPU are: 'highest' in full, 'high' and 'medium' by TF32.
+
+    The same switch as `backends.cuda.matmul.allow_tf32`, and of convolutions too. On the CPU without effect.
+    """
     if precision not in ("highest", "high", "medium"):
         raise RuntimeError(f"set_float32_matmul_precision: expected highest, high or medium, got {precision!r}")
-    _settings.precision = precision
+    _settings.precision, EXACT["tf32"] = precision, precision != "highest"
 
 
 def get_float32_matmul_precision() -> str:
-    """What `set_float32_matmul_precision` was given, at first 'highest'."""
-    return _settings.precision
+    """What `set_float32_matmul_precision` was given, at first 'highest'; 'high' if TF32 was switched on elsewhere."""
+    if not EXACT["tf32"]:
+        return "highest"
+    return "high" if _settings.precision == "highest" else _settings.precision
 
 
 def set_warn_always(b: bool) -> None:

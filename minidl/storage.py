@@ -9,7 +9,7 @@ import numpy as np
 
 from . import creation, methods
 from . import functions as F
-from .backend import backend_of, device
+from .backend import backend_of, device, get_backend
 from .backend.dtypes import bfloat16, cdouble, cfloat, chalf
 from .backend.layouts import contiguous_format, preserve_format, sparse_coo, strided
 from .methods import attach
@@ -101,14 +101,31 @@ def is_set_to(self, tensor) -> bool:
 
 @attach
 def pin_memory(self, device=None) -> Tensor:
-    """The tensor itself: transfers to a GPU copy from any memory."""
-    return self
+    """A copy in page-locked memory, from which `to("cuda", non_blocking=True)` copies while the program goes on.
+
+    The tensor itself where there is no GPU, or if it is in such memory already.
+    """
+    memory = _memory_of_gpus(self)
+    return self if memory is None or memory.is_pinned(self.array) else wrap(memory.pinned(self.array))
 
 
 @attach
 def is_pinned(self, device=None) -> bool:
-    """False: there is no page-locked memory."""
-    return False
+    """Whether the tensor is in page-locked memory of the host."""
+    if not isinstance(self.array, np.ndarray):
+        return False
+    memory = _memory_of_gpus(self)
+    return memory is not None and memory.is_pinned(self.array)
+
+
+def _memory_of_gpus(t: Tensor):
+    """What knows page-locked memory, for a tensor on the host; None where there is no GPU."""
+    if not isinstance(t.array, np.ndarray):
+        raise RuntimeError(f"pin_memory: only tensors on the CPU can be pinned, this one is on {t.device}")
+    try:
+        return get_backend("cuda").memory
+    except RuntimeError:
+        return None
 
 
 @attach

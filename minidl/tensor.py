@@ -36,6 +36,7 @@ class Tensor:
     version: list | None = (
         None  # [number of the last in-place change, arrays changed ...], shared by the views of one memory
     )
+    below: int | None = None  # whole numbers that were checked to lie in [0, below), unless they changed since
     _hooks: dict | None = None
     _accumulated: dict | None = None  # hooks to run after the gradient was accumulated
     # a view: (weak reference to the Tensor it is a view of, that one's _base, the ops that lead from there, the number

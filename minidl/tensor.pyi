@@ -25,6 +25,7 @@ class Tensor:
     _any_dtype: Any
     edge: Any
     version: list | None
+    below: _int | None
     _hooks: dict | None
     _accumulated: dict | None
     _base: tuple | None

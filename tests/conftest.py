@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ if not REAL_GPU:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]:
         del sys.modules[name]
     importlib.import_module("standin").install()  # before minidl's CUDA backend looks for CuPy
+
+from standin.kernels import NoCompiler  # noqa: E402
 
 import minidl  # noqa: E402
 from minidl.backend import get_backend  # noqa: E402
@@ -121,3 +124,63 @@ def one_thread():
     minidl.set_num_threads(1)
     yield
     minidl.set_num_threads(before)
+
+
+def _uses_standin(item) -> bool:
+    """Whether a test names something of the stand-in's; in the files about CuPy all do, by what they share."""
+    everything = vars(item.module)
+    names = everything if item.module.__name__.startswith("test_cuda") else item.function.__code__.co_names
+    for x in map(everything.get, names):
+        where = x.__name__ if isinstance(x, ModuleType) else getattr(x, "__module__", None)
+        if isinstance(where, str) and where.partition(".")[0] == "standin":
+            return True
+    return False
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """What runs on CuPy's arrays is marked `cuda`, to be chosen where there is a GPU; the stand-in is no use there."""
+    for item in items:
+        given = getattr(item, "callspec", SimpleNamespace(params={})).params.values()
+        if any(isinstance(value, str) and value == "cuda" for value in given):
+            item.add_marker(pytest.mark.cuda)
+        if REAL_GPU and _uses_standin(item):
+            item.add_marker(pytest.mark.skip(reason="needs the stand-in for CuPy, and there is a GPU"))
+
+
+@pytest.fixture
+def has_gpu() -> bool:
+    """Whether 'cuda' is a real GPU."""
+    return REAL_GPU
+
+
+@pytest.fixture
+def gpu(has_gpu) -> None:
+    """For tests of what the stand-in does not have: time, memory of its own, waiting."""
+    if not has_gpu:
+        pytest.skip("no GPU here")
+
+
+@pytest.fixture
+def products(has_gpu):
+    """Where there is no GPU: something in cuBLAS's place, since CuPy's own products cannot be captured."""
+    if has_gpu:
+        yield
+        return
+    cublas = get_backend("cuda").cublas
+    cublas.use(importlib.import_module("standin.cublas").Library())
+    yield
+    cublas.use(None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """What needs the stand-in's kernels is skipped where no compiler is there to run their bodies on the host."""
+    try:
+        return (yield)
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, NoCompiler):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        pytest.skip(str(cause))

@@ -40,7 +40,7 @@ LAYERS = (
     )
     + ("xpu",),
     ("nn", "optim", "data", "distributions"),
-    ("train", "report", "testing", "func", "export"),
+    ("train", "report", "testing", "func", "export", "captured"),
     ("cli", "compat", "hub", "onnx", "utils", "__init__", "__main__"),
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
@@ -51,10 +51,10 @@ NEIGHBOURS = {
     "guards": {"modes", "tensor"},
     "engine": {"modes", "tensor", "guards"},
     "autograd": {"ops"},
-    "functions": {"ops", "autograd", "formatting", "creation"},
+    "functions": {"amp", "ops", "autograd", "formatting", "creation"},
     "methods": {"ops", "autograd", "formatting", "creation", "functions", "rows", "ufuncs", "views"},
     "rows": {"formatting"},
-    "linalg": {"functions", "ops"},
+    "linalg": {"amp", "functions", "ops"},
     "special": {"functions"},
     "storage": {"creation", "functions", "methods"},
     "in_place": {"storage"},

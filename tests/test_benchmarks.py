@@ -164,6 +164,7 @@ def test_a_part_takes_its_place_in_the_page():
     new = program.renewed(text, {"Training": ["new"], "Inference": ["fast"]}, settings)
     assert program.sections_of(new) == {"Training": ["new"], "Inference": ["fast"], "Time per op": ["ops"]}
     assert list(program.sections_of(new)) == ["Training", "Inference", "Time per op"]
+    assert program.renewed(text + "\n## Elsewhere\n\nkept\n", {}, settings) == text + "\n## Elsewhere\n\nkept\n"
     with pytest.raises(SystemExit, match="was made elsewhere"):
         program.renewed(text.replace(machine.description(None), "a Cray-1"), {"Training": []}, settings)
 

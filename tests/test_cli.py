@@ -326,6 +326,22 @@ def test_cuda_without_cupy_says_what_to_install(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_train_on_the_device(tmp_path, monkeypatch, capsys):
+    """The whole command; what it leaves is what it leaves on the CPU, up to rounding."""
+    monkeypatch.chdir(tmp_path)
+    for where in ("cpu", "cuda"):
+        assert cli.main(["train", *QUICK, "--device", where, "--out", where]) == 0
+    said = capsys.readouterr().out
+    assert "device     cuda; seed 0" in said and said.count("test accuracy") == 2
+    assert {p.name for p in (tmp_path / "cuda").iterdir()} == FILES
+    mine, theirs = (json.loads((tmp_path / where / "config.json").read_text()) for where in ("cuda", "cpu"))
+    assert mine["arguments"]["device"] == "cuda" and mine["data"] == theirs["data"]
+    (device,), (host,) = log_of(tmp_path / "cuda"), log_of(tmp_path / "cpu")
+    for name in ("train_loss", "test_loss"):
+        assert float(device[name]) == pytest.approx(float(host[name]), rel=1e-3)
+    assert "device 'cuda:7'" in refused(["train", "--device", "cuda:7", "--out", "none"], capsys)
+
+
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path, capsys):
     (tmp_path / "mine").write_text("precious")
     message = refused(["train", "--out", str(tmp_path)], capsys)

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import inspect
 import operator
 import pickle
 import weakref
@@ -155,10 +156,8 @@ def test_type_errors(what):
         (NotImplementedError, lambda x: cupy.subtract.accumulate(x)),
         (NotImplementedError, lambda x: cupy.multiply.at(x, 0, 2.0)),
         (TypeError, lambda x: cupy.add.at(cupy.zeros(3, "int16"), cupy.asarray([0]), 1)),
-        (NotImplementedError, lambda x: cupy.ElementwiseKernel("T x", "T y", "y = x", "copy")(x)),
-        (NotImplementedError, lambda x: cupy.ReductionKernel("T x", "T y", "x", "a + b", "y = a", "0")(x)),
         (NotImplementedError, lambda x: cupy.RawKernel("code", "name")((1,), (1,), (x,))),
-        (NotImplementedError, lambda x: cupy.cuda.Stream().begin_capture()),
+        (RuntimeError, lambda x: cupy.cuda.Stream.null.begin_capture()),
         (cupy.cuda.runtime.CUDARuntimeError, lambda x: cupy.cuda.Device(2).use()),
     ],
 )
@@ -185,6 +184,17 @@ def test_other_errors(error, action):
 def test_what_cupy_leaves_undefined_or_wraps_raises(action):
     with pytest.raises(Undefined):
         action(device())
+
+
+@pytest.mark.parametrize("join", ["concatenate", "stack"])
+def test_joining_many_arrays_sends_their_addresses_up(join):
+    x = device()
+    with counting() as counted:
+        getattr(cupy, join)([x] * 8)
+        getattr(cupy, join)([x] * 8 + [x.astype("float64")])  # each is copied
+        assert counted.uploads == 0
+        getattr(cupy, join)([x] * 9)
+    assert counted.upload_names == [f"{join} addresses"]
 
 
 def test_a_scalar_may_be_written_twice_and_permuted_rows_once():
@@ -584,6 +594,176 @@ def test_pinned_memory_is_host_memory():
     assert x.get(out=a) is a
 
 
+# --- kernels
+
+COPY = cupy.ElementwiseKernel("T x", "T y", "y = x", "copy")
+AXPY = cupy.ElementwiseKernel("T x, T y, float32 s", "T z", "z = x * s + y", "axpy")
+ROWS = cupy.ElementwiseKernel("raw T x, int32 n", "T y", "y = 0; for (int j = 0; j < n; j++) y += x[i * n + j]", "rows")
+SUM = cupy.ReductionKernel("T x", "T y", "x", "a + b", "y = a", "0", "sum_of")
+LOW = cupy.ReductionKernel("T x", "T y", "x", "min(a, b)", "y = a", None, "low")  # starts from T(): 0
+TOP = cupy.ReductionKernel("T x", "T y", "x", "max(a, b)", "y = a", "-CUDART_INF", "top")
+
+REFUSED_BY_KERNELS = {
+    "host array": (TypeError, "Unsupported type", lambda x: COPY(HOST)),
+    "list": (TypeError, "Unsupported type", lambda x: COPY([1.0])),
+    "None": (TypeError, "Unsupported type", lambda x: AXPY(x, None, 1.0)),
+    "0-d host array": (TypeError, "Unsupported type", lambda x: AXPY(x, np.array(2.0), 1.0)),
+    "too few arguments": (TypeError, "Wrong number of arguments", lambda x: AXPY(x, x)),
+    "unknown keyword": (TypeError, "Wrong arguments", lambda x: COPY(x, axis=0)),
+    "two types for one letter": (TypeError, "Type is mismatched", lambda x: AXPY(x, x.astype("float64"), 1.0)),
+    "another type than declared": (TypeError, "Type is mismatched", lambda x: AXPY(x, x, x[0, 0].astype("float64"))),
+    "output of another type": (TypeError, "Type is mismatched", lambda x: COPY(x, x.astype("float16"))),
+    "output on the host": (TypeError, "Unsupported type", lambda x: COPY(x, HOST.copy())),
+    "scalar as output": (TypeError, "Output arguments", lambda x: COPY(x, 1.0)),
+    "float for an integer": (TypeError, "int32", lambda x: ROWS(x, 3.0, size=2)),
+    "scalar for raw": (TypeError, "raw", lambda x: ROWS(1.0, 3, size=2)),
+    "nothing says the type": (TypeError, "type S", lambda x: cupy.ElementwiseKernel("S x, T z", "S y", "y = x")(1, x)),
+    "shapes": (ValueError, "broadcast", lambda x: AXPY(x, x[:, :2], 1.0)),
+    "output of another shape": (ValueError, "shape", lambda x: AXPY(x, x, 1.0, x[:1].copy())),
+    "no size": (ValueError, "Loop size", lambda x: ROWS(x, 3)),
+    "size and an array": (ValueError, "'size'", lambda x: COPY(x, size=6)),
+    "raw output of no size": (
+        ValueError, "Undecided", lambda x: cupy.ElementwiseKernel("T x", "raw T y", "y[i] = x", "put")(x),
+    ),
+    "i as a name": (ValueError, "'i'", lambda x: cupy.ElementwiseKernel("T i", "T y", "y = i")),
+    "no name": (ValueError, "Invalid kernel name", lambda x: cupy.ElementwiseKernel("T x", "T y", "y = x", "a b")),
+    "no C++": (RuntimeError, "compiler", lambda x: cupy.ElementwiseKernel("T x", "T y", "y = q", "unknown")(x)),
+    "an input written to": (RuntimeError, "compiler", lambda x: cupy.ElementwiseKernel("T x", "T y", "x = 1")(x)),
+    "out of bounds": (Undefined, r"x\[4\] is outside of an array of 4", lambda x: ROWS(x[:, 1:], 3, size=2)),
+    "written out of bounds": (
+        Undefined, r"y\[-1\]", lambda x: cupy.ElementwiseKernel("T x", "raw T y", "y[i - 1] = x")(x, x.copy()),
+    ),
+    "axis": (np.exceptions.AxisError, "axis 2", lambda x: SUM(x, axis=2)),
+    "axis twice": (ValueError, "duplicate", lambda x: SUM(x, axis=(0, -2))),
+    "output twice": (ValueError, "'out'", lambda x: SUM(x, x[0, 0], out=x[0, 0])),
+    "nothing and no identity": (ValueError, "no identity", lambda x: LOW(x[:0], axis=0)),
+    "raw input, last axis": (
+        NotImplementedError, "raw",
+        lambda x: cupy.ReductionKernel("T x, raw T w", "T y", "x * w[0]", "a + b", "y = a", "0")(x, x, axis=1),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED_BY_KERNELS)
+def test_what_kernels_refuse(what):
+    error, match, action = REFUSED_BY_KERNELS[what]
+    with pytest.raises(error, match=match):
+        action(device())
+
+
+def test_kernels_run_on_arrays_of_any_strides():
+    x = device()
+    out = cupy.zeros((3, 2, 2), "float32")[..., 0].T
+    with counting() as counted, no_sync(), no_upload():
+        y = AXPY(x, x[1], 2.0)
+        assert AXPY(x, x[:, ::-1], 2, out) is out
+        rows = ROWS(x.T, 2, size=3)
+    assert counted.names == ["axpy", "axpy", "rows"] and counted.uploads == 0
+    np.testing.assert_array_equal(y.get(), HOST * 2 + HOST[1])
+    np.testing.assert_array_equal(out.get(), HOST * 2 + HOST[:, ::-1])
+    np.testing.assert_array_equal(rows.get(), HOST.T.sum(1))
+    put = cupy.ElementwiseKernel("T x", "raw T y", "y[i] = x", "put")
+    put(x, out)
+    np.testing.assert_array_equal(out.get(), HOST)
+    assert float(LOW(x + 1)) == 0  # as in CuPy, where no identity is the type's own first value
+    assert cupy.ElementwiseKernel("T x", "T y", "y = x", "none", no_return=True)(x, out) is None
+    assert type(cupy.ElementwiseKernel("T x", "T y", "y = x", "one", return_tuple=True)(x)) is tuple
+
+
+def test_a_kernel_for_nothing_is_no_launch():
+    with counting() as counted:
+        assert COPY(device()[:0]).shape == (0, 3) and SUM(device()[:0], axis=1).shape == (0,)
+        assert counted.launches == 0
+        assert float(SUM(device()[:0])) == 0 and counted.names == ["sum_of"]
+
+
+@pytest.mark.parametrize(
+    "dtype", "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
+)
+def test_kernels_have_every_type(dtype):
+    x = (HOST * 20).astype(dtype)
+    assert COPY(device(x)).dtype == dtype and (COPY(device(x)).get() == x).all()
+    top = cupy.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 1
+    given = cupy.ElementwiseKernel("T x, T s", "T y", "y = s", "constant")(device(x), int(top))
+    assert (given.get() == np.full((2, 3), top, dtype)).all()
+
+
+def test_half_precision_of_kernels_is_numpys(rng):
+    halves = np.arange(1 << 16).astype(np.uint16).view(np.float16)
+    floats = halves.astype(np.float32)
+    wide = cupy.ElementwiseKernel("float16 x", "float32 y", "y = x", "wide")(device(halves)).get()
+    np.testing.assert_array_equal(wide, floats)
+    with np.errstate(all="ignore"):
+        finite = floats[np.isfinite(floats)]
+        between = (np.sort(finite)[1:] + np.sort(finite)[:-1]) / 2  # ties
+        x = [
+            floats,
+            between,
+            np.nextafter(between, np.float32(9)),
+            rng.normal(size=5000) * 10.0 ** rng.integers(-9, 6, 5000),
+        ]
+        x = np.concatenate(x).astype(np.float32)
+        expected = x.astype(np.float16)
+    narrow = cupy.ElementwiseKernel("float32 x", "float16 y", "y = x", "narrow")(device(x)).get()
+    np.testing.assert_array_equal(narrow, expected)
+    np.testing.assert_array_equal(np.signbit(narrow), np.signbit(expected))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, -1, (0, 2), (1, 2), (2, 0)])
+def test_reductions_over_any_axes(axis, rng):
+    x = rng.normal(size=(3, 4, 5))
+    for keepdims in (False, True):
+        y = SUM(device(x.transpose(2, 0, 1).copy()).transpose(1, 2, 0), axis=axis, keepdims=keepdims)
+        np.testing.assert_allclose(y.get(), x.sum(axis=axis, keepdims=keepdims), rtol=1e-12)
+        np.testing.assert_array_equal(
+            TOP(device(x), axis=axis, keepdims=keepdims).get(), x.max(axis=axis, keepdims=keepdims)
+        )
+
+
+def test_a_reduction_to_a_type_of_its_own():
+    pair = "struct pair { T sum; int count; __device__ pair(T s = 0, int n = 0) : sum(s), count(n) {} };"
+    mean = cupy.ReductionKernel(
+        "T x", "T y", "pair(x, 1)", "pair(a.sum + b.sum, a.count + b.count)", "y = a.sum / a.count", "pair()",
+        "mean_of", reduce_type="pair", preamble=pair,
+    )  # fmt: skip
+    out = device(np.zeros(3, "float32"))
+    assert mean(device(), axis=0, out=out) is out
+    np.testing.assert_array_equal(out.get(), HOST.mean(0))
+
+
+def test_scalars_are_there_after_a_reduction_elements_are_not():
+    ins, outs = "T x, float64 factor", "T y"
+    scaled = cupy.ReductionKernel(ins, outs, "x * factor", "a + b", "y = a + factor", "0", "scaled")
+    assert float(scaled(device(), 2.0)) == 2 * 15 + 2
+    wrong = cupy.ReductionKernel(ins, outs, "x * factor", "a + b", "y = a + x", "0", "scaled_wrongly")
+    with pytest.raises(RuntimeError, match="compiler"):
+        wrong(device(), 2.0)
+
+
+def test_functions_of_the_device():
+    def ran(dtype, body, *arrays):
+        names = "abcd"[: len(arrays)]
+        kernel = cupy.ElementwiseKernel(", ".join(f"{dtype} {n}" for n in names), f"{dtype} y", body, "body")
+        return kernel(*map(device, arrays)).get()
+
+    big = np.array([0, 1, 2**32 + 5, 2**63, 2**64 - 1], "uint64")
+    expected = [int(p) * int(q) >> 64 for p, q in zip(big, big[::-1], strict=True)]
+    assert ran("uint64", "y = __umul64hi(a, b)", big, big[::-1].copy()).tolist() == expected
+    small = np.array([0, 1, 2**16 + 5, 2**31, 2**32 - 1], "uint32")
+    assert ran("uint32", "y = __umulhi(a, b)", small, small).tolist() == [int(p) ** 2 >> 32 for p in small]
+    bits = ran("uint32", "y = __popc(a) + __clz(b) * 100", small, small)
+    assert bits.tolist() == [int(p).bit_count() + (32 - int(p).bit_length()) * 100 for p in small]
+    x = np.array([0.25, 1.0, 4.0])
+    for dtype in ("float32", "float64"):
+        np.testing.assert_allclose(ran(dtype, "y = rsqrt(a)", x.astype(dtype)), [2.0, 1.0, 0.5], rtol=1e-6)
+        np.testing.assert_allclose(
+            ran(dtype, "y = erf(a)", x.astype(dtype)), [0.2763263902, 0.8427007929, 1], rtol=1e-6
+        )
+    nan = np.array([np.nan, 1, 2], "float32")
+    np.testing.assert_array_equal(ran("float32", "y = max(a, b)", nan, nan[::-1].copy()), [2, 1, 2])  # as CUDA's fmaxf
+    np.testing.assert_array_equal(ran("float32", "y = isnan(a) ? CUDART_INF_F : abs(-a)", nan), [np.inf, 1, 2])
+
+
 # --- the frozen names
 
 
@@ -592,6 +772,7 @@ def test_every_name_of_the_stand_in_is_cupys():
         "cupy": {*NAMES["names"], *NAMES["functions"], *NAMES["ufuncs"]},
         "cupyx": set(NAMES["cupyx"]),
         "cupy.cuda": set(NAMES["cuda"]),
+        "cupy.cuda.memory": {"OutOfMemoryError"},  # its names are not frozen
         "cupy.cuda.runtime": {*NAMES["runtime"], "CUDARuntimeError"},
         "cupy.random": {*NAMES["random"], "Generator"},  # which CuPy loads on demand
         "cupy.linalg": set(NAMES["linalg"]),
@@ -606,6 +787,11 @@ def test_every_name_of_the_stand_in_is_cupys():
     assert {n for n in vars(cupy.ndarray) if not n.startswith("_")} <= set(NAMES["ndarray"])
     for name, cls in (("Device", cupy.cuda.Device), ("Stream", cupy.cuda.Stream), ("MemoryPool", cupy.cuda.MemoryPool)):
         assert {n for n in vars(cls) if not n.startswith("_")} <= {*NAMES["classes"][name], "array_type"}, name
+
+
+def test_kernels_take_cupys_arguments():
+    for name, expected in NAMES["kernels"].items():
+        assert set(inspect.signature(getattr(cupy, name)).parameters) == set(expected), name
 
 
 def test_every_frozen_ufunc_and_function_is_there_or_says_why_not():

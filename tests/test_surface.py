@@ -12,7 +12,7 @@ import pytest
 
 import minidl
 from minidl import nn, optim
-from minidl.backend import get_backend
+from minidl.backend import EXACT, get_backend
 
 X = np.array([[1.0, -2.0, 0.5], [3.0, 4.0, -1.0]], np.float32)
 
@@ -26,7 +26,8 @@ def no_gpu(monkeypatch):
             raise RuntimeError(f"device '{where}': CuPy is not installed")
         return get_backend(where)
 
-    for module in (minidl.cuda, minidl.creation, minidl.amp.autocast_mode, minidl.amp.grad_scaler):
+    cuda = minidl.cuda, minidl.cuda.memory, minidl.cuda.streams
+    for module in (*cuda, minidl.creation, minidl.amp.autocast_mode, minidl.amp.grad_scaler):
         monkeypatch.setattr(module, "get_backend", refuse)
 
 
@@ -334,7 +335,7 @@ def test_probes_without_an_accelerator():
     with pytest.raises(ValueError, match="process group has not been initialized"):
         minidl.distributed.get_rank()
     assert minidl.version.cuda is None and minidl.cpu.device_count() == 1
-    assert minidl.backends.cudnn.version() is None and not minidl.backends.cudnn.is_available()
+    assert minidl.backends.cudnn.is_available() is (minidl.backends.cudnn.version() is not None)
     assert isinstance(minidl.backends.mkl.is_available(), bool) and isinstance(
         minidl.backends.openmp.is_available(), bool
     )
@@ -344,6 +345,7 @@ def test_probes_without_an_accelerator():
 
 def test_cuda_without_a_gpu(no_gpu):
     cuda, accelerator = minidl.cuda, minidl.accelerator
+    cuda.reset_peak_memory_stats()  # of what other tests did
     assert cuda.device_count() == 0 == cuda.memory_allocated() == cuda.max_memory_allocated() == cuda.memory_reserved()
     assert cuda.get_rng_state_all() == [] and not cuda.is_bf16_supported() and not cuda.is_initialized()
     cuda.empty_cache(), cuda.manual_seed_all(0), cuda.reset_peak_memory_stats(), cuda.set_device(-1)
@@ -412,6 +414,37 @@ def test_switches_keep_what_they_are_set_to():
     cuda.enable_cudnn_sdp(True)
     with pytest.raises(AttributeError, match="no switch 'allow_tf23'; there are allow_tf32"):
         cuda.matmul.allow_tf23 = True
+
+
+def test_one_switch_allows_tf32():
+    """PyTorch's three names for it; what the backend reads is `EXACT`."""
+    cuda, cudnn = minidl.backends.cuda, minidl.backends.cudnn
+    off = (False, False, False, "highest")
+
+    def seen():
+        precision = minidl.get_float32_matmul_precision()
+        return EXACT["tf32"], cuda.matmul.allow_tf32, cudnn.allow_tf32, precision
+
+    assert seen() == off
+    try:
+        cudnn.allow_tf32 = True
+        assert seen() == (True, True, True, "high")
+        cuda.matmul.allow_tf32 = False
+        assert seen() == off
+        minidl.set_float32_matmul_precision("medium")
+        assert seen() == (True, True, True, "medium")
+        minidl.set_float32_matmul_precision("highest")
+        assert seen() == off
+        with cudnn.flags(allow_tf32=True):
+            assert seen() == (True, True, True, "high")
+            with cudnn.flags(benchmark=True):
+                assert cuda.matmul.allow_tf32 and cudnn.benchmark
+        assert seen() == off
+        for switches in (cudnn, cuda.matmul):
+            with pytest.raises(TypeError, match="allow_tf32: expected True or False, got 'yes'"):
+                switches.allow_tf32 = "yes"
+    finally:
+        EXACT["tf32"] = False
 
 
 def test_sums_at_repeated_indices_in_one_order(where):
@@ -517,17 +550,15 @@ def test_autocast_can_be_switched_off(no_gpu):
 
     assert double(x).equal(2 * x) and not minidl.is_autocast_enabled() and not minidl.is_autocast_enabled("cpu")
     assert minidl.get_autocast_dtype("cpu") == minidl.bfloat16 and minidl.get_autocast_gpu_dtype() == minidl.float16
-    assert minidl.get_autocast_cpu_dtype() == minidl.bfloat16 and not minidl.amp.is_autocast_available("cpu")
-    with pytest.raises(NotImplementedError, match="mixed precision on 'cpu'"):
+    assert minidl.get_autocast_cpu_dtype() == minidl.bfloat16 and minidl.amp.is_autocast_available("cpu")
+    with pytest.warns(UserWarning, match=r"on the CPU bfloat16 is not supported .* pass dtype=minidl.float16"):
         minidl.autocast("cpu")
-    with pytest.warns(UserWarning, match="autocast is switched off: on the CPU"):
+    with pytest.warns(UserWarning, match="autocast is switched off: on the CPU it knows float16"):
         minidl.autocast("cpu", dtype=minidl.float32)
     with pytest.warns(UserWarning, match="autocast is switched off: device 'cuda'"):
         minidl.autocast("cuda")
     with pytest.raises(RuntimeError, match="expected one of"):
         minidl.autocast("tpu")
-    forward = minidl.amp.custom_fwd(device_type="cuda", cast_inputs=minidl.float16)(double)
-    assert forward is double and minidl.amp.custom_bwd(double, device_type="cuda") is double
 
 
 def scaled_step(scaler, optimizer, w, spoil=None):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of, get_backend
+from ..backend import BACKENDS, backend_of, get_backend
 from ..modes import mode
 from ..tensor import Tensor
 
@@ -17,9 +17,9 @@ class GradScaler:
     """Multiplies the loss by a scale, divides the gradients by it, and leaves a step out where one is not finite.
 
     The scale grows by growth_factor after growth_interval steps without such a gradient, and shrinks by backoff_factor
-    after one. As in PyTorch the scale is float32, and gradients must not be float16, which may have lost what scaling
-    is to keep. Works on any device; enabled=False passes everything through. A scaler for 'cuda' without a GPU is
-    switched off with a warning.
+    after one. As in PyTorch the scale is float32, gradients must not be float16, which may have lost what scaling is to
+    keep, and `step` waits for a GPU once, to hear whether the gradients are finite. Works on any device; enabled=False
+    passes everything through. A scaler for 'cuda' without a GPU is switched off with a warning.
 
     >>> w = minidl.nn.Parameter(minidl.tensor([1.0])); opt = minidl.optim.SGD([w], lr=0.5)
     >>> scaler = GradScaler("cpu", init_scale=4.0)
@@ -52,7 +52,8 @@ class GradScaler:
             )
         self._scale, self._growth_factor, self._backoff_factor = float(init_scale), growth_factor, backoff_factor
         self._growth_interval, self._growth_tracker = growth_interval, 0
-        self._found: dict[int, bool] = {}  # for each optimizer since the last update: was a gradient not finite?
+        # for each optimizer since the last update: was a gradient not finite? A list of arrays, until it is asked for
+        self._found: dict[int, bool | list] = {}
         self._stepped: set[int] = set()
 
     def scale(self, outputs):
@@ -79,7 +80,11 @@ class GradScaler:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
         self._found[id(optimizer)] = self._unscaled(optimizer)
 
-    def _unscaled(self, optimizer) -> bool:
+    def _unscaled(self, optimizer) -> list:
+        """Divide the gradients; arrays on their devices that say whether they are finite, which nobody reads yet.
+
+        Those on a GPU are asked together: their norm, of squares added up in double precision, is a few launches.
+        """
         recording, mode.grad = mode.grad, False
         try:
             gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -87,14 +92,32 @@ class GradScaler:
                 raise AssertionError("No inf checks were recorded for this optimizer: no parameter has a gradient.")
             if any(g.array.dtype == np.float16 for g in gradients):
                 raise ValueError("Attempting to unscale FP16 gradients.")  # they may have lost what scaling kept
-            finite = True
+            finite: list = []
+            together: dict[Any, list] = {}
             for g in gradients:
                 g.mul_(1.0 / self._scale)
                 B = backend_of(g.array)
-                finite = finite and bool(B.all(B.isfinite(g.array)))
+                if g.is_sparse or isinstance(g.array, np.ndarray) or g.array.dtype != np.float32:
+                    finite.append(B.all(B.isfinite(g.array)))
+                else:
+                    together.setdefault(B.device_of(g.array), []).append(g.array)
+            for arrays in together.values():
+                B = backend_of(arrays[0])
+                finite.append(B.isfinite(B.joint_norm(arrays, 2)))
         finally:
             mode.grad = recording
-        return not finite
+        return finite
+
+    def _infinite(self, key: int) -> bool:
+        """Whether a gradient was not finite: the one time in a step that the host waits for the device."""
+        found = self._found[key]
+        if isinstance(found, list):
+            devices: dict[Any, list] = {}
+            for flag in found:  # NumPy's are no arrays
+                where = backend_of(flag).device_of(flag) if flag.__class__ in BACKENDS else None
+                devices.setdefault(where, []).append(flag)
+            found = self._found[key] = not all(_all(flags) for flags in devices.values())
+        return found
 
     def step(self, optimizer, *args, **kwargs):
         """`optimizer.step(...)`, unless a gradient is not finite; what it returns, or None."""
@@ -107,7 +130,7 @@ class GradScaler:
         if id(optimizer) not in self._found:
             self.unscale_(optimizer)
         self._stepped.add(id(optimizer))
-        return None if self._found[id(optimizer)] else optimizer.step(*args, **kwargs)
+        return None if self._infinite(id(optimizer)) else optimizer.step(*args, **kwargs)
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """After the steps of all optimizers: a new scale, the given one or by the rule."""
@@ -117,7 +140,7 @@ class GradScaler:
             self._scale = float(new_scale)
         elif not self._found:
             raise AssertionError("No inf checks were recorded prior to update.")
-        elif any(self._found.values()):
+        elif any(self._infinite(key) for key in list(self._found)):
             self._scale, self._growth_tracker = self._scale * self._backoff_factor, 0
         else:
             self._growth_tracker += 1
@@ -180,3 +203,11 @@ class GradScaler:
         self._scale, self._growth_tracker = float(state_dict["scale"]), int(state_dict["_growth_tracker"])
         self._growth_factor, self._backoff_factor = state_dict["growth_factor"], state_dict["backoff_factor"]
         self._growth_interval = state_dict["growth_interval"]
+
+
+def _all(flags: list) -> bool:
+    """Whether all are true, of arrays on one device, or of NumPy's scalars."""
+    if flags[0].__class__ not in BACKENDS:
+        return all(flags)
+    B = backend_of(flags[0])
+    return bool(B.all(B.stack(flags)))

@@ -120,11 +120,13 @@ def _walk(tensors, gradients, wanted, retain_graph, create_graph, where):
         raise RuntimeError(f"{where}: {len(tensors)} tensors but {len(gradients)} gradients")
     seeds = [_seed(t, g, create_graph, where) for t, g in zip(tensors, gradients or [None] * len(tensors), strict=True)]
     retain = create_graph if retain_graph is None else retain_graph
-    before, mode.grad = mode.grad, create_graph
+    before, mode.grad = (mode.grad, mode.autocast), create_graph
+    if create_graph:  # the vjps' own ops stay in the precision that the forward had
+        mode.autocast = None
     try:
         return walk(seeds, wanted, retain, replay if create_graph else None)
     finally:
-        mode.grad = before
+        mode.grad, mode.autocast = before
 
 
 def _seed(t: Tensor, g, create_graph: bool, where: str):

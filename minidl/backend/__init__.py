@@ -69,7 +69,13 @@ class Backend:
         return get_backend, (self.name,)
 
 
-EXACT = {"deterministic": False}  # whether a device adds up at repeated indices in one order, which is slower
+# whether a device adds up at repeated indices in one order, which is slower; whether its products of float32 matrices
+# may round to TF32, which is faster; whether cuDNN may compute convolutions where it is installed
+EXACT = {"deterministic": False, "tf32": False, "cudnn": True}
+# While a graph of a device's work is captured (the innermost one last): what is to be called before each replay of it.
+# Each gives a function that brings up to date what the captured kernels read, to be called once all have given one; or
+# None, if the captured kernels are no longer the right ones.
+CAPTURES: list[list[Callable[[], Callable[[], None] | None]]] = []
 ABSENT = ("mps", "xpu", "meta")  # kinds of device that programs name, and that minidl has no arrays for
 
 
@@ -160,6 +166,6 @@ def get_backend(where: str | device | None = None) -> Backend:
 
 
 @definition("transfer")
-def transfer(x, device):
+def transfer(x, device, non_blocking=False):
     """The array on another device, by way of the host."""
-    return get_backend(device).from_host(backend_of(x).to_host(x), device)
+    return get_backend(device).from_host(backend_of(x).to_host(x), device, non_blocking)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from . import backend_of, transfer
+from . import backend_of, definition, transfer
 from .dtypes import float16, float32
 
 
@@ -33,13 +33,26 @@ def gathered(numbers: list):
     return B.stack([x if backend_of(x).device_of(x) == where else transfer(x, where) for x in numbers])
 
 
+@definition("joint_norm")
+def plain_joint_norm(arrays, p):
+    """The norm of the arrays' norms."""
+    return p_norm(gathered([p_norm(x, p) for x in arrays]), p)
+
+
 def total_norm(arrays: list, p: float):
     """The norm of order p of all arrays as one vector, the norm of their norms; a 0-d array where the first one is."""
-    return p_norm(gathered([p_norm(x, p) for x in arrays]), p)
+    return backend_of(arrays[0]).joint_norm(arrays, p)
 
 
 def limit_norm(arrays: list, largest: float, norm) -> None:
     """Multiply the arrays, in place, by min(1, largest / (norm + 1e-6)); norm, a 0-d array, is what they have."""
+    if arrays:
+        backend_of(arrays[0]).limit_norm(arrays, largest, norm)
+
+
+@definition("limit_norm")
+def plain_limit_norm(arrays, largest, norm):
+    """x min(1, largest / (norm + 1e-6)), in place."""
     here = backend_of(norm)
     factor = here.minimum(float(largest) / (norm + 1e-6), 1.0)
     for x in arrays:

@@ -185,9 +185,9 @@ class RowBackend:
         """A copy of x in another dtype."""
         return RowArray(x.rows, backend_of(x.values).astype(x.values, dtype=dtype), x.shape, x.coalesced)
 
-    def transfer(self, x, device):
+    def transfer(self, x, device, non_blocking=False):
         """The array on another device."""
-        rows, values = [backend_of(a).transfer(a, device) for a in (x.rows, x.values)]
+        rows, values = [backend_of(a).transfer(a, device, non_blocking) for a in (x.rows, x.values)]
         return RowArray(rows, values, x.shape, x.coalesced)
 
     def iadd(self, x, y) -> None:

@@ -1,13 +1,18 @@
-"""What PyTorch lets be chosen on GPUs. The switches keep what they are set to and change nothing: products are in full
-float32, and attention has one way of being computed."""
+"""What PyTorch lets be chosen on GPUs: TF32 in products, off until it is switched on. The other switches keep what they
+are set to and change nothing: half precision is added up in float32, and attention has one way of being computed."""
 
 from __future__ import annotations
 
-from .switches import Switches, within
+from .switches import ALLOW_TF32, Switches, within
 
-matmul = Switches(
-    allow_tf32=False, allow_fp16_reduced_precision_reduction=True, allow_bf16_reduced_precision_reduction=True
-)
+
+class Products(Switches):
+    """The switches of matrix products."""
+
+    allow_tf32 = ALLOW_TF32
+
+
+matmul = Products(allow_fp16_reduced_precision_reduction=True, allow_bf16_reduced_precision_reduction=True)
 attention = Switches(flash=True, mem_efficient=True, math=True, cudnn=True)
 
 

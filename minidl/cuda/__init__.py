@@ -5,25 +5,38 @@ Without a GPU the questions have PyTorch's answers (False, 0), and the rest rais
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 from .. import random
 from ..backend import device as _device
 from ..backend import get_backend
 from ..backend.dtypes import bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from ..backend.memory import OutOfMemoryError
 from ..backend.random import manual_seed
 from ..creation import TypeOfTensor
-from . import amp
+from . import amp, memory, streams
+from .memory import (
+    empty_cache,
+    max_memory_allocated,
+    max_memory_reserved,
+    mem_get_info,
+    memory_allocated,
+    memory_reserved,
+    memory_stats,
+    memory_summary,
+    reset_max_memory_allocated,
+    reset_peak_memory_stats,
+)
+from .streams import Event, Stream, current_stream, default_stream, set_stream, stream
 
 __all__ = """
-    BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor ShortTensor amp
-    current_device device device_count empty_cache get_arch_list get_device_capability get_device_name
-    get_device_properties get_rng_state get_rng_state_all init initial_seed ipc_collect is_available is_bf16_supported
-    is_initialized manual_seed manual_seed_all max_memory_allocated max_memory_reserved mem_get_info memory_allocated
-    memory_reserved reset_max_memory_allocated reset_peak_memory_stats seed seed_all set_device set_rng_state
-    set_rng_state_all synchronize
+    BoolTensor ByteTensor CharTensor DoubleTensor Event FloatTensor HalfTensor IntTensor LongTensor OutOfMemoryError
+    ShortTensor Stream amp current_blas_handle current_device current_stream default_stream device device_count
+    empty_cache get_arch_list get_device_capability get_device_name get_device_properties get_rng_state
+    get_rng_state_all init initial_seed ipc_collect is_available is_bf16_supported is_initialized manual_seed
+    manual_seed_all max_memory_allocated max_memory_reserved mem_get_info memory memory_allocated memory_reserved
+    memory_stats memory_summary reset_max_memory_allocated reset_peak_memory_stats seed seed_all set_device
+    set_rng_state set_rng_state_all set_stream stream streams synchronize
 """.split()
 
 _KINDS = {
@@ -89,6 +102,14 @@ class device:
             set_device(self.prev_idx)
 
 
+def current_blas_handle() -> int:
+    """The address of cuBLAS's handle, by which matrix products are computed.
+
+    RuntimeError where cuBLAS cannot be called, which says why: CuPy then computes them, and no step can be captured.
+    """
+    return get_backend("cuda").cublas.handle()
+
+
 def synchronize(device=None) -> None:
     """Wait until the GPU has done all its work. RuntimeError where there is none."""
     get_backend("cuda" if device is None else _device(device)).synchronize()
@@ -134,57 +155,6 @@ def get_arch_list() -> list[str]:
 def is_bf16_supported(including_emulation: bool = True) -> bool:
     """False: there are no bfloat16 tensors."""
     return False
-
-
-# ------------------------------------------------------------------------------------------------------------ memory
-_peak = {"used": 0}
-
-
-def memory_allocated(device=None) -> int:
-    """The bytes of GPU memory in use by arrays; 0 where there is no GPU."""
-    used = get_backend("cuda").library.get_default_memory_pool().used_bytes() if is_available() else 0
-    _peak["used"] = max(_peak["used"], used)
-    return used
-
-
-def memory_reserved(device=None) -> int:
-    """The bytes of GPU memory that CuPy's pool holds; 0 where there is no GPU."""
-    return get_backend("cuda").library.get_default_memory_pool().total_bytes() if is_available() else 0
-
-
-def max_memory_allocated(device=None) -> int:
-    """The largest `memory_allocated` that was asked for since `reset_peak_memory_stats`: CuPy's pool keeps no peak."""
-    memory_allocated()
-    return _peak["used"]
-
-
-max_memory_reserved = memory_reserved
-
-
-def reset_peak_memory_stats(device=None) -> None:
-    """Forget the largest `memory_allocated`."""
-    _peak["used"] = 0
-
-
-reset_max_memory_allocated = reset_peak_memory_stats
-
-
-def mem_get_info(device=None) -> tuple[int, int]:
-    """The free and the total bytes of GPU memory."""
-    with _on(device):
-        return _runtime().memGetInfo()
-
-
-@contextlib.contextmanager
-def _on(where) -> Iterator[None]:
-    with device(_index(where)):
-        yield
-
-
-def empty_cache() -> None:
-    """Give memory that is not in use back to the driver; nothing where there is no GPU."""
-    if is_available():
-        get_backend("cuda").library.get_default_memory_pool().free_all_blocks()
 
 
 def ipc_collect() -> None:

@@ -6,6 +6,7 @@ gather.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import numbers
@@ -17,11 +18,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from ..backend import backend_of
+from ..backend import device as Device
 from ..backend.random import Generator, default_generator
 from ..tensor import Tensor, wrap
 from .collate import default_collate
 from .draws import by_default, drawing, each
-from .sampler import check_generator, length_of
+from .sampler import Rows, check_generator, length_of
 from .transforms.base import stands_for, vectorised
 
 T_co = TypeVar("T_co", covariant=True)
@@ -68,12 +70,17 @@ def samples_of(dataset: Any, indices: Sequence[Any]) -> list:
 
 def gather(x: Tensor | np.ndarray, indices: np.ndarray, where: str) -> Any:
     """x[indices] along the first axis, as an array on x's device; also a GPU refuses indices outside."""
-    array = _array(x)
+    array, order, start = _array(x), getattr(indices, "order", None), getattr(indices, "start", 0)
     B, n = backend_of(array), array.shape[0]
+    indices = indices.view(np.ndarray)
     try:
-        if array.__class__ is not np.ndarray and indices.size and not (-n <= indices.min() and indices.max() < n):
+        if array.__class__ is np.ndarray:
+            return B.take(array, indices, axis=0)  # NumPy looks itself
+        if indices.size and not (-n <= indices.min() and indices.max() < n):
             raise IndexError
-        return B.take(array, B.from_host(indices, B.device_of(array)), axis=0)  # NumPy looks itself
+        where = B.device_of(array)
+        at = B.from_host(indices, where) if order is None else order.on(B, where)[start : start + len(indices)]
+        return B.take(array, at, axis=0)
     except IndexError:
         bad = indices[(indices < -n) | (indices >= n)][0]
         raise IndexError(f"{where}: index {bad} is out of range for {n} samples") from None
@@ -83,9 +90,12 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """Tensors of equal first size; sample i is the tuple of their rows i. NumPy arrays are taken too, without
     a copy.
 
+    classes: says that the last tensor holds class numbers, of so many classes; any other number in it is refused. On a
+    GPU nobody looks at class numbers: there one that is out of range makes a loss that means nothing.
+
     Raises:
-        TypeError: an argument is neither a Tensor nor a NumPy array.
-        ValueError: no argument, one without dimensions, or sizes that differ.
+        TypeError: an argument is neither a Tensor nor a NumPy array; with `classes`, the last is not of integers.
+        ValueError: no argument, one without dimensions, or sizes that differ; a class number is out of range.
 
     >>> data = TensorDataset(np.zeros((4, 2), dtype=np.float32), np.arange(4))
     >>> len(data)
@@ -93,8 +103,9 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """
 
     tensors: tuple[Tensor, ...]
+    _classes: int | None = None
 
-    def __init__(self, *tensors: Tensor | np.ndarray) -> None:
+    def __init__(self, *tensors: Tensor | np.ndarray, classes: int | None = None) -> None:
         if not tensors:
             raise ValueError("TensorDataset: expected at least one tensor")
         for i, t in enumerate(tensors):
@@ -109,6 +120,18 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
             shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
             raise ValueError(f"TensorDataset: size mismatch between tensors: the first sizes differ in {shapes}")
         self.tensors = tuple(t if isinstance(t, Tensor) else wrap(t) for t in tensors)
+        self._classes = classes
+        if classes is not None:
+            check_classes("TensorDataset", self.tensors[-1], classes)
+
+    def to(self, device: str | Device) -> TensorDataset:
+        """The same with all tensors on a device: batches are gathered there, and a pass uploads its order only.
+
+        >>> data = TensorDataset(np.zeros((4, 2), dtype=np.float32), np.arange(4), classes=4).to("cpu")
+        """
+        moved = copy.copy(self)
+        moved.tensors = tuple([_moved(t, device) for t in self.tensors])
+        return moved
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
         return tuple(t[index] for t in self.tensors)
@@ -116,7 +139,9 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     def __getbatch__(self, indices: np.ndarray) -> list[Tensor] | None:
         if any(t.requires_grad for t in self.tensors):
             return None  # indexing sample by sample is recorded
-        return [wrap(gather(t, indices, "TensorDataset")) for t in self.tensors]
+        batch = [wrap(gather(t, indices, "TensorDataset")) for t in self.tensors]
+        batch[-1].below = self._classes
+        return batch
 
     def __len__(self) -> int:
         return self.tensors[0].shape[0]
@@ -127,7 +152,7 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
     int64 of shape (N,).
 
     Sample i is `(transform(data[i]), target_transform(targets[i]))`, the image as a NumPy array, the target
-    as an int. Batches of data moved to a GPU (`data.data = data.data.to("cuda")`) are gathered and transformed there.
+    as an int. Batches of data moved to a GPU (`data.to("cuda")`) are gathered and transformed there.
 
     Raises:
         TypeError: a transform is not callable, an index or a target not an integer.
@@ -135,6 +160,7 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
     """
 
     classes: list[str]
+    _checked: Any = None  # the targets whose values were looked at
 
     def __init__(
         self,
@@ -169,16 +195,20 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
         return {name: i for i, name in enumerate(self.classes)}
 
     def _check_targets(self) -> None:
-        numbers = backend_of(self.targets.array).to_host(self.targets.array)
-        if numbers.dtype.kind not in "iu":
-            raise TypeError(f"{type(self).__name__}: targets should be class numbers, integers, got {numbers.dtype}")
-        wrong = (numbers < 0) | (numbers >= len(self.classes))
-        if wrong.any():
-            at = int(wrong.argmax())
-            raise ValueError(
-                f"{type(self).__name__}: targets[{at}] is {numbers[at]}, expected 0 to {len(self.classes) - 1} "
-                f"({len(self.classes)} classes)"
-            )
+        check_classes(type(self).__name__, _tensor(_array(self.targets)), len(self.classes))
+        self._checked = self.targets
+
+    def to(self, device: str | Device) -> Any:
+        """The same with images and targets on a device, where batches are gathered and transformed.
+
+        Raises:
+            ValueError: a target is not the number of one of the classes, which a GPU would not notice.
+        """
+        self._check_targets()  # they may have been replaced
+        moved = copy.copy(self)
+        moved.data, moved.targets = (_moved(_tensor(_array(x)), device) for x in (self.data, self.targets))
+        moved._checked = moved.targets
+        return moved
 
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         index = operator.index(index)
@@ -201,7 +231,9 @@ class ImageDataset(Dataset[tuple[Any, Any]]):
         if self.target_transform is not None:  # of a single number: no need to hurry
             numbers = backend_of(targets).to_host(targets).tolist()
             return [_tensor(images), default_collate(each(self.target_transform, numbers))]
-        return [_tensor(images), wrap(backend_of(targets).astype(targets, np.int64))]
+        numbers = wrap(backend_of(targets).astype(targets, np.int64))
+        numbers.below = len(self.classes) if self.targets is self._checked else None
+        return [_tensor(images), numbers]
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """All images, transformed, and all targets, as two Tensors: for training without a loader.
@@ -254,8 +286,18 @@ class Subset(Dataset[T_co]):
         return samples_of(self.dataset, [self.indices[i] for i in indices])
 
     def __getbatch__(self, indices: np.ndarray) -> Any:
+        if isinstance(indices, Rows) and indices.order is not None:
+            order = indices.order.seen_by(self, self.indices)
+            if order is not None:
+                return batch_of(self.dataset, order.rows(indices.start, indices.start + len(indices)))
         chosen = np.asarray([self.indices[i] for i in indices.tolist()])
         return batch_of(self.dataset, chosen) if chosen.dtype.kind in "iu" else None
+
+    def to(self, device: str | Device) -> Subset[T_co]:
+        """The same part of the data set on a device."""
+        moved = copy.copy(self)
+        moved.dataset = self.dataset.to(device)
+        return moved
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -299,6 +341,25 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Genera
     order = (generator or default_generator()).permutation(n).tolist()
     ends = list(itertools.accumulate(sizes))
     return [Subset(dataset, order[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
+
+
+def check_classes(where: str, targets: Tensor, classes: int) -> None:
+    """Raise unless all targets are the numbers of classes."""
+    numbers = backend_of(targets.array).to_host(targets.array)
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(f"{where}: targets should be class numbers, integers, got {numbers.dtype}")
+    wrong = (numbers < 0) | (numbers >= classes)
+    if wrong.any():
+        at = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        place = ", ".join(str(int(i)) for i in at)
+        raise ValueError(f"{where}: targets[{place}] is {numbers[at]}, expected 0 to {classes - 1} ({classes} classes)")
+
+
+def _moved(x: Tensor, where: str | Device) -> Tensor:
+    """x on a device; a Tensor that is there, itself."""
+    B, place = backend_of(x.array), Device(where)
+    here = B.device_of(x.array)
+    return x if here == place or (place.index is None and here.type == place.type) else wrap(B.transfer(x.array, place))
 
 
 def _array(x: Any) -> Any:

@@ -19,7 +19,7 @@ from .collate import default_collate, default_convert
 from .dataset import IterableDataset, batch_of, samples_of
 from .draws import COLLATE, DrawKey, Scope, drawing
 from .prefetch import Prefetcher, WorkerInfo
-from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, check_generator
+from .sampler import BatchSampler, Order, RandomSampler, Rows, Sampler, SequentialSampler, check_generator
 from .transforms.base import stands_for
 
 _END = object()
@@ -45,8 +45,11 @@ class DataLoader:
     read, in the program's own thread. The default generator of the thread that prepares starts anew for every batch
     from the pass's seed. timeout: how many seconds a batch may take then, 0 for no limit. worker_init_fn: called there
     as `worker_init_fn(0)` at the beginning of a pass (with `persistent_workers`, of the first pass only).
-    `pin_memory`, `pin_memory_device`, `multiprocessing_context` and `in_order` concern only processes and devices that
-    are not used here; they are checked and kept, and change no batch.
+    `multiprocessing_context` and `in_order` concern processes, `pin_memory` and `pin_memory_device` memory from which a
+    GPU copies by itself, which CuPy uses for every copy; they are checked and kept, and change no batch.
+
+    Data on a GPU (`TensorDataset(...).to("cuda")`, and so the image data sets and Subsets) stay there: a pass uploads
+    the order of its samples once, by itself, and a batch is a gather on the GPU; nothing else is uploaded or awaited.
 
     Random transforms draw from streams that are keyed by the state of the generator when the pass begins, the number of
     the pass and the sample's index. So neither batch size, nor threads, nor a resume change what becomes of a sample.
@@ -284,7 +287,7 @@ class _Pass:
             self._work.begin()
         if order is not None:
             order.set_state(start)
-        self._indices = iter(loader._plan)
+        self._indices: Iterator = Order.batches_of(loader._plan) or iter(loader._plan)
         self._ordered, self._ended = 0, False  # batches whose indices were read; whether there are no more
         while self._ordered < skip and not self._ended:
             self._order_one(skipped=True)
@@ -390,17 +393,16 @@ class _Work:
 
     def _batch(self, wanted: Any, scope: Scope) -> Any:
         plain = self.collate_fn is default_collate
-        if plain or stands_for(type(self.collate_fn), "batch", "__call__"):
-            kinds = set(map(type, wanted))
-            if all(issubclass(kind, (int, np.integer)) for kind in kinds):
-                with drawing(scope.part(slice(None))):
-                    batch = batch_of(self.dataset, np.array(wanted, dtype=np.int64))
-                if batch is not None:
-                    scope.position = COLLATE
-                    with drawing(scope):
-                        return batch if plain else self.collate_fn.batch(batch)
+        if (plain or stands_for(type(self.collate_fn), "batch", "__call__")) and _all_integers(wanted):
+            with drawing(scope.part(slice(None))):
+                indices = wanted if isinstance(wanted, Rows) else np.array(wanted, dtype=np.int64)
+                batch = batch_of(self.dataset, indices)
+            if batch is not None:
+                scope.position = COLLATE
+                with drawing(scope):
+                    return batch if plain else self.collate_fn.batch(batch)
         with drawing(scope):
-            samples = samples_of(self.dataset, wanted)
+            samples = samples_of(self.dataset, wanted.tolist() if isinstance(wanted, Rows) else wanted)
         scope.position = COLLATE
         with drawing(scope):
             return self.collate_fn(samples)
@@ -425,6 +427,10 @@ class _Work:
         if count is None:
             return out[0] if out else _END
         return _END if not out or (self.drop_last and len(out) < count) else out
+
+
+def _all_integers(wanted: Any) -> bool:
+    return isinstance(wanted, Rows) or all(issubclass(kind, (int, np.integer)) for kind in set(map(type, wanted)))
 
 
 def _meets_once(loader: DataLoader) -> bool:

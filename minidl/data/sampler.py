@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -43,6 +43,10 @@ class SequentialSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(length_of("SequentialSampler", self.data_source)))
+
+    def order(self) -> np.ndarray:
+        """All indices at once."""
+        return np.arange(length_of("SequentialSampler", self.data_source))
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -96,13 +100,20 @@ class RandomSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = self.generator or default_generator()
-        n, wanted = length_of("RandomSampler", self.data_source), self.num_samples
+        if self.replacement:
+            return _draws(generator, self._count(), self.num_samples)
+        return iter(self.order().tolist())
+
+    def order(self) -> np.ndarray:
+        """The indices of a pass without replacement, all at once."""
+        generator, n, wanted = self.generator or default_generator(), self._count(), self.num_samples
+        return np.concatenate([generator.permutation(n) for _ in range(-(-wanted // n))])[:wanted]
+
+    def _count(self) -> int:
+        n = length_of("RandomSampler", self.data_source)
         if n == 0:
             raise ValueError("RandomSampler: the data source is empty, so there is nothing to draw")
-        if self.replacement:
-            return _draws(generator, n, wanted)
-        order = np.concatenate([generator.permutation(n) for _ in range(-(-wanted // n))])
-        return iter(order[:wanted].tolist())
+        return n
 
     def __len__(self) -> int:
         return self.num_samples
@@ -230,6 +241,62 @@ class DistributedSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return self.num_samples
+
+
+class Rows(np.ndarray):
+    """The indices of a batch, cut out of an `Order`; what is computed from them is so no longer."""
+
+    order: Order | None = None
+    start = 0
+
+
+class Order:
+    """The indices of all samples of a pass. A device gets them once, when the first batch is gathered there.
+
+    CuPy copies them by way of page-locked memory, so that nobody waits for that.
+    """
+
+    def __init__(self, numbers: np.ndarray) -> None:
+        self.numbers = numbers.astype(np.int64, copy=False)
+        self._there: dict[Any, Any] = {}
+        self._seen_by: dict[int, Order] = {}
+
+    @classmethod
+    def batches_of(cls, plan: object) -> Iterator[Rows] | None:
+        """The batches of a batch sampler whose order is known at the beginning of a pass; it is drawn now."""
+        if type(plan) is not BatchSampler:
+            return None
+        sampler, size = plan.sampler, plan.batch_size
+        if type(sampler) is RandomSampler:
+            if sampler.replacement:
+                return None
+        elif type(sampler) is not SequentialSampler:
+            return None
+        order = cls(sampler.order())
+        n = len(order.numbers)
+        n -= n % size if plan.drop_last else 0
+        return (order.rows(start, min(start + size, n)) for start in range(0, n, size))
+
+    def rows(self, start: int, end: int) -> Rows:
+        """The indices from `start` to `end`."""
+        part = self.numbers[start:end].view(Rows)
+        part.order, part.start = self, start
+        return part
+
+    def on(self, backend: Any, where: Any) -> Any:
+        """All of them as an array on a device."""
+        if where not in self._there:
+            self._there[where] = backend.from_host(self.numbers, where)
+        return self._there[where]
+
+    def seen_by(self, owner: object, indices: Sequence[int]) -> Order | None:
+        """`indices` in this order, for the `owner` of them."""
+        if id(owner) not in self._seen_by:
+            chosen = np.asarray(indices)
+            if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+                return None
+            self._seen_by[id(owner)] = Order(chosen[self.numbers])
+        return self._seen_by[id(owner)]
 
 
 class BatchSampler(Sampler[list[int]]):

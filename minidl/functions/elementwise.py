@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from ..amp.casting import whole
 from ..backend import backend_of
 from ..backend.dtypes import float64, int64
 from ..creation import full, zeros
@@ -225,11 +226,13 @@ def reciprocal(input) -> Tensor:
     return E.divide(1, input)
 
 
+@whole
 def rsqrt(input) -> Tensor:
     """1 / sqrt(input)."""
     return E.divide(1, E.sqrt(input))
 
 
+@whole
 def exp2(input) -> Tensor:
     """2 to the power of input."""
     return E.power(2.0, input)
@@ -250,6 +253,7 @@ def rad2deg(input) -> Tensor:
     return E.multiply(input, 180.0 / math.pi)
 
 
+@whole
 def sinc(input) -> Tensor:
     """sin(pi input) / (pi input), and 1 at 0."""
     zero = E.equal(input, 0)
@@ -257,6 +261,7 @@ def sinc(input) -> Tensor:
     return E.where(zero, 1.0, E.sin(x) / x)
 
 
+@whole
 def logit(input, eps=None) -> Tensor:
     """log(x / (1 - x)), of x = input limited to [eps, 1 - eps] if eps is given."""
     x = a_tensor("logit", input) if input.array.dtype.kind == "f" else input.to(mode.dtype)
@@ -269,6 +274,7 @@ def logaddexp2(input, other) -> Tensor:
     return E.logaddexp(input * math.log(2), other * math.log(2)) / math.log(2)
 
 
+@whole
 def xlogy(input, other) -> Tensor:
     """input log(other), and 0 where input is 0 (unless other is nan)."""
     device = (input if isinstance(input, Tensor) else other).device

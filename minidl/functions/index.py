@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..amp.casting import whole
 from ..backend import backend_of
 from ..creation import zeros
 from ..ops import elementwise as E
@@ -104,6 +105,7 @@ def _shaped(y, shape) -> Tensor:
 
 
 @named
+@whole
 def scatter_add(input, dim, index, src) -> Tensor:
     """input, to which src[i][j] is added at [index[i][j]][j] for dim 0, and so on."""
     shape = input.array.shape
@@ -157,6 +159,7 @@ def index_add(input, dim, index, source, *, alpha=1) -> Tensor:
 
 
 @named
+@whole
 def index_copy(input, dim, index, source) -> Tensor:
     """input, with source's slice i in the place of its slice index[i] along `dim`."""
     if source.array.dtype != input.array.dtype:
@@ -176,6 +179,7 @@ def index_fill(input, dim, index, value) -> Tensor:
     return _shaped(y, input.array.shape)
 
 
+@whole
 def index_put(input, indices, values, accumulate=False) -> Tensor:
     """input, but y[indices] = values, or += with accumulate, where repeated indices add up."""
     at = tuple([slice(None) if i is None else a_tensor("index_put", i, "each of indices").array for i in indices])
@@ -314,6 +318,7 @@ def diagflat(input, offset=0) -> Tensor:
     return diag_embed(ravel(input), offset)
 
 
+@whole
 def trace(input) -> Tensor:
     """The sum of a matrix's diagonal."""
     if input.array.ndim != 2:

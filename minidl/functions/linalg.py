@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..amp.casting import whole
 from ..backend import ArgumentError
 from ..creation import eye
 from ..ops import elementwise as E
@@ -63,16 +64,19 @@ def bmm(input, mat2) -> Tensor:
     return _product("bmm", (3, 3), input, mat2)
 
 
+@whole
 def mv(input, vec) -> Tensor:
     """The product of a matrix and a vector."""
     return _product("mv", (2, 1), input, vec)
 
 
+@whole
 def dot(input, tensor) -> Tensor:
     """The sum of the products of two vectors' elements."""
     return _product("dot", (1, 1), input, tensor)
 
 
+@whole
 def vdot(input, other) -> Tensor:
     """`dot`: there are no complex numbers."""
     return _product("vdot", (1, 1), input, other)
@@ -94,7 +98,7 @@ def inner(input, other) -> Tensor:
         return E.multiply(input, other)
     if input.shape[-1] != other.shape[-1]:
         raise RuntimeError(f"inner: the last sizes must be equal, got {tuple(input.shape)} and {tuple(other.shape)}")
-    return tensordot(input, other, ([-1], [-1]))
+    return dot(input, other) if input.ndim == other.ndim == 1 else tensordot(input, other, ([-1], [-1]))
 
 
 def kron(input, other) -> Tensor:
@@ -106,6 +110,7 @@ def kron(input, other) -> Tensor:
     return S.reshape(E.multiply(left, right), shape=tuple([m * n for m, n in zip(a, b, strict=True)]))
 
 
+@whole
 def cross(input, other, *, dim=None) -> Tensor:
     """The vector product along `dim` (the first dimension of size 3, if None)."""
     if dim is None:
@@ -134,26 +139,31 @@ def _scaled(name, product, beta, alpha, input):
     return E.identity(y) if beta == 0 else E.add(input if beta == 1 else input * beta, y)
 
 
+@whole
 def addmm(input, mat1, mat2, *, beta=1, alpha=1) -> Tensor:
     """beta input + alpha mat1 mat2."""
     return _scaled("addmm", mm(mat1, mat2), beta, alpha, input)
 
 
+@whole
 def addmv(input, mat, vec, *, beta=1, alpha=1) -> Tensor:
     """beta input + alpha mat vec."""
     return _scaled("addmv", mv(mat, vec), beta, alpha, input)
 
 
+@whole
 def addr(input, vec1, vec2, *, beta=1, alpha=1) -> Tensor:
     """beta input + alpha vec1 vec2^T."""
     return _scaled("addr", outer(vec1, vec2), beta, alpha, input)
 
 
+@whole
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1) -> Tensor:
     """beta input + alpha batch1 batch2, matrix by matrix."""
     return _scaled("baddbmm", bmm(batch1, batch2), beta, alpha, input)
 
 
+@whole
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1) -> Tensor:
     """beta input + alpha times the sum of the products of the matrices."""
     return _scaled("addbmm", R.sum(bmm(batch1, batch2), axis=0), beta, alpha, input)
@@ -199,6 +209,7 @@ def chain_matmul(*matrices) -> Tensor:
     return product(0, len(matrices) - 1)
 
 
+@whole
 def tensordot(a, b, dims=2) -> Tensor:
     """The sums of products over the last `dims` dimensions of a and the first of b, or over two lists of dimensions."""
     if isinstance(dims, int):
@@ -217,6 +228,7 @@ def tensordot(a, b, dims=2) -> Tensor:
 
 
 # ----------------------------------------------------------------------------------------------------------- einsum
+@whole
 def einsum(equation, *operands) -> Tensor:
     """Sums of products by Einstein's convention: letters name dimensions, those not in the result are summed over.
 

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from ..amp.casting import whole
 from ..creation import eye, zeros_like
 from ..engine import OPS
 from ..ops import elementwise as E
@@ -63,6 +64,7 @@ def _diagonals(A) -> Tensor:
 
 
 @told
+@whole
 def inverse(input) -> Tensor:
     """The inverse of each square matrix; LinAlgError if it is singular."""
     return L.inv(matrices("inv", input, square=True))
@@ -89,6 +91,7 @@ def slogdet(input):
 
 
 @told
+@whole
 def det(input) -> Tensor:
     """The determinant of each square matrix."""
     sign, magnitude = L.slogdet(matrices("det", input, square=True))
@@ -114,12 +117,14 @@ def cholesky(input, upper=False) -> Tensor:
     return transpose(y, -1, -2) if upper else y
 
 
+@whole
 def cholesky_inverse(input, upper=False) -> Tensor:
     """The inverse of A, given its Cholesky factor."""
     inverted = inverse(triu(input) if upper else tril(input))
     return inverted @ transpose(inverted, -1, -2) if upper else transpose(inverted, -1, -2) @ inverted
 
 
+@whole
 def cholesky_solve(input, L, upper=False) -> Tensor:  # noqa: N803 (PyTorch's name)
     """X with A X = `input`, given A's Cholesky factor."""
     y = solved("cholesky_solve", transpose(triu(L), -1, -2) if upper else tril(L), input)
@@ -189,6 +194,7 @@ def svd(input, some=True, compute_uv=True):
     return _SVD(u, s, transpose(vh, -1, -2))
 
 
+@whole
 def matrix_exp(input) -> Tensor:
     """1 + A + A^2 / 2 + ... of each square matrix: of A / 2^s by its first terms, squared s times."""
     matrices("matrix_exp", input, square=True)

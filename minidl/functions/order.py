@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 
+from ..amp.casting import whole
 from ..backend import backend_of, definition
 from ..backend.dtypes import int32, int64
 from ..creation import tensor
@@ -205,12 +206,14 @@ def _quantile(name, input, q, dim, keepdim, interpolation, skip):
 
 
 @named
+@whole
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear") -> Tensor:
     """The values below which a share q of the elements along `dim` lies; a vector q gives a new first dimension."""
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
 @named
+@whole
 def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear") -> Tensor:
     """`quantile` of what is not nan."""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)

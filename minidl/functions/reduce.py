@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 
+from ..amp.casting import whole
 from ..backend import ArgumentError, backend_of
 from ..backend.dtypes import int64
 from ..modes import mode
@@ -27,7 +28,12 @@ def sum(input, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     """The sum over `dim` (all dimensions if None); integers and bools are added as int64."""
     if dtype is not None or input.array.dtype.kind == "u":  # NumPy would add uint8 as uint64
         input = input.to(int64 if dtype is None else dtype)
-    return R.sum(input, axis=_axis("sum", input, dim), keepdims=keepdim)
+    return _in(R.sum(input, axis=_axis("sum", input, dim), keepdims=keepdim), dtype)
+
+
+def _in(y: Tensor, dtype) -> Tensor:
+    """y in the dtype that was asked for, also where autocast computed it in float32."""
+    return y if dtype is None else y.to(dtype)
 
 
 def _axis(name, input, dim):
@@ -150,7 +156,7 @@ def _softmaxed(op, name, input, dim, dtype) -> Tensor:
             f"{name}: dim must be given: along which dimension of {tuple(x.shape)} do the results sum to 1?"
         )
     axis = dimension(name, x, dim)
-    return op(x, axis=dim) if not x.array.ndim or x.array.shape[axis] else E.identity(x)
+    return _in(op(x, axis=dim) if not x.array.ndim or x.array.shape[axis] else E.identity(x), dtype)
 
 
 # ---------------------------------------------------------------------------------------------- sums and products
@@ -159,16 +165,18 @@ def prod(input, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     """The product along `dim` (of all elements if None); integers and bools are multiplied as int64."""
     input = added(input, dtype)
     dim = None if dim is None else dimension("prod", input, dim)
-    return R.prod(input, axis=dim if input.array.ndim else None, keepdims=keepdim)
+    return _in(R.prod(input, axis=dim if input.array.ndim else None, keepdims=keepdim), dtype)
 
 
 @named
+@whole
 def nansum(input, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     """The sum over `dim` with 0 for nan."""
     return sum(E.where(E.isnan(input), 0.0, input) if input.is_floating_point() else input, dim, keepdim, dtype=dtype)
 
 
 @named
+@whole
 def nanmean(input, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     """The mean over `dim` of what is not nan."""
     input = input if dtype is None else input.to(dtype)
@@ -208,7 +216,7 @@ def _running(name, op, doc):
     @named
     def function(input, dim, *, dtype=None) -> Tensor:
         input, dim = added(input, dtype), dimension(name, input, dim)
-        return op(input, axis=dim) if input.array.ndim else E.identity(input)
+        return _in(op(input, axis=dim) if input.array.ndim else E.identity(input), dtype)
 
     function.__name__, function.__doc__ = name, doc
     return function
@@ -244,6 +252,7 @@ cummax, cummin = _running_extreme("cummax", False), _running_extreme("cummin", T
 
 
 @named
+@whole
 def logcumsumexp(input, dim) -> Tensor:
     """log of the sums of the first 1, 2, 3 ... exp(elements) along `dim`, without overflow."""
     floating("logcumsumexp", input)
@@ -311,9 +320,10 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None) -> Tensor:
         return sum(E.not_equal(input, 0).to(input.dtype), dim, keepdim)
     if math.isinf(p):
         return (amax if p > 0 else amin)(E.absolute(input), dim, keepdim)
-    return R.norm(input, p=p, axis=axis, keepdims=keepdim)
+    return _in(R.norm(input, p=p, axis=axis, keepdims=keepdim), dtype)
 
 
+@whole
 def dist(input, other, p=2) -> Tensor:
     """The p-norm of input - other."""
     return norm(E.subtract(input, other), p)
@@ -326,6 +336,7 @@ _CDIST = (
 )
 
 
+@whole
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The p-norm distance of every row of x1 (..., P, D) to every row of x2 (..., R, D).
 

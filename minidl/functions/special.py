@@ -6,6 +6,7 @@ from __future__ import annotations
 import builtins
 import math
 
+from ..amp.casting import whole
 from ..backend import backend_of
 from ..backend.dtypes import int32
 from ..creation import full
@@ -81,6 +82,7 @@ def frexp(input):
     return _Frexp(ldexp(input, wrap(-exponent)).to(input.dtype), wrap(exponent))
 
 
+@whole
 def ldexp(input, other) -> Tensor:
     """input 2^other."""
     if not isinstance(other, Tensor):
@@ -121,11 +123,13 @@ def ndtr(input) -> Tensor:
     return 0.5 * E.erfc(input * (-1 / math.sqrt(2)))
 
 
+@whole
 def ndtri(input) -> Tensor:
     """The number up to which the area under the standard normal density is input."""
     return math.sqrt(2) * E.erfinv(2 * input - 1)
 
 
+@whole
 def log_ndtr(input) -> Tensor:
     """log ndtr(input), by the asymptotic series where that is tiny."""
     low = E.less(input, -8.0)
@@ -136,11 +140,13 @@ def log_ndtr(input) -> Tensor:
     return where(low, far, E.log(ndtr(where(low, 0.0, input))))
 
 
+@whole
 def erfcx(input) -> Tensor:
     """exp(x^2) erfc(x), for x below 26: beyond that erfc is 0."""
     return E.exp(input * input) * E.erfc(input)
 
 
+@whole
 def xlog1py(input, other) -> Tensor:
     """input log(1 + other), and 0 where input is 0."""
     zero = E.equal(input, 0) if isinstance(input, Tensor) else input == 0

@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import functions as F
 from ..backend import ArgumentError
+from ..modes import mode
 from ..tensor import Tensor
 
 
@@ -77,8 +78,11 @@ def floating(x, where: str, name: str = "input") -> Tensor:
 
 
 def same_dtype(x, weight, where: str) -> None:
-    """Input and weight must have one dtype: silently computing a float64 batch in float64 would be slow."""
-    if a_tensor(x, where).array.dtype != a_tensor(weight, where, "weight").array.dtype:
+    """Input and weight must have one dtype: silently computing a float64 batch in float64 would be slow.
+
+    Under autocast the op that follows brings them to one.
+    """
+    if a_tensor(x, where).array.dtype != a_tensor(weight, where, "weight").array.dtype and mode.autocast is None:
         raise DtypeError(
             f"{where}: input is {x.dtype}, weight is {weight.dtype}; cast one, as in input.to(weight.dtype)"
         )

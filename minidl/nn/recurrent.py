@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from .. import functions as F
+from ..modes import mode
 from ..ops import recurrent as R
 from ..ops import shape as S
 from ..tensor import Parameter, Tensor
@@ -77,7 +78,7 @@ def _checked_states(where: str, hx, shapes: dict[str, tuple], like: Tensor) -> l
     for name, state in zip(names, states, strict=True):
         if a_tensor(state, where, name).array.shape != shapes[name]:
             raise RuntimeError(f"{where}: {name} must have shape {shapes[name]}, got {tuple(state.shape)}")
-        if state.array.dtype != like.array.dtype:
+        if state.array.dtype != like.array.dtype and mode.autocast is None:
             raise TypeError(f"{where}: {name} is {state.dtype}, the input is {like.dtype}; cast one")
     return states
 

@@ -29,6 +29,17 @@ def astype(x, *, dtype):
     return backend_of(x).astype(x, dtype=dtype), (lambda g: g,)
 
 
+def recast_definition(x, *, values):
+    """The cast itself."""
+    return backend_of(x).astype(x, dtype=values.dtype)
+
+
+@op(promote=None, composed=recast_definition)
+def recast(x, *, values):
+    """y = x in another dtype, where these values are at hand;   dL/dx = g."""
+    return values, (lambda g: g,)
+
+
 @op
 def zeros_like(x):
     """y = 0 in x's shape and dtype."""
@@ -346,11 +357,20 @@ def logaddexp(a, b):
     return y, (lambda g: g * backend_of(g).exp(a - y), lambda g: g * backend_of(g).exp(b - y))
 
 
+@definition("tanh_grad")
+def plain_tanh_grad(g, y):
+    """g (1 - y y)."""
+    return g * (1 - y * y)
+
+
+FUNCTIONS["tanh_grad"] = plain_tanh_grad
+
+
 @op(floating=True)
 def tanh(x):
     """y = tanh x;   dL/dx = g (1 - y y)."""
     y = backend_of(x).tanh(x)
-    return y, (lambda g: g * (1 - y * y),)
+    return y, (lambda g: backend_of(g).tanh_grad(g, y),)
 
 
 @op(floating=True)
@@ -387,12 +407,32 @@ def polygamma(x, *, n):
 _LARGEST = {2: 11.0, 4: 88.0, 8: 709.0}  # for each size of a number in bytes the largest x whose exp is finite
 
 
+def _sigmoid(B, x):
+    """1 / (1 + e^-x), without overflow; x may be a number that arithmetic made of a 0-d array, hence B."""
+    # not (1 + tanh(x/2)) / 2: that is 0 below -17 in float32, and so would be the gradient of log y
+    return 1 / (1 + B.exp(B.minimum(-x, _LARGEST[x.dtype.itemsize])))
+
+
+@definition("logistic")
+def plain_logistic(x):
+    """1 / (1 + e^-x)."""
+    return _sigmoid(backend_of(x), x)
+
+
+@definition("logistic_grad")
+def plain_logistic_grad(g, y):
+    """g y (1 - y)."""
+    return g * (y * (1 - y))
+
+
+FUNCTIONS.update(logistic=plain_logistic, logistic_grad=plain_logistic_grad)
+
+
 @op(floating=True)
 def sigmoid(x):
     """y = 1 / (1 + e^-x);   dL/dx = g y (1 - y)."""
-    B = backend_of(x)  # not (1 + tanh(x/2)) / 2: that is 0 below -17 in float32, and so would be the gradient of log y
-    y = 1 / (1 + B.exp(B.minimum(-x, _LARGEST[x.dtype.itemsize])))
-    return y, (lambda g: g * (y * (1 - y)),)
+    y = backend_of(x).logistic(x)
+    return y, (lambda g: backend_of(g).logistic_grad(g, y),)
 
 
 @definition("relu")

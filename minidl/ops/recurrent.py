@@ -15,7 +15,6 @@ import itertools
 
 from ..backend import backend_of, definition
 from ..engine import FUNCTIONS, op
-from .linalg import plain_linear
 from .shape import index_add
 
 
@@ -89,8 +88,8 @@ def _input_grads(ax, ah, x, starts, w_ih, needs):
     """The gradients of x, w_ih, w_hh, b_ih, b_hh, from those of x w_ih^T + b_ih and of h w_hh^T + b_hh."""
     B = backend_of(ax)
     rx, rh, x2, h2 = (B.reshape(a, shape=(-1, a.shape[-1])) for a in (ax, ah, x, starts))
-    dx = B.reshape(rx @ w_ih, shape=x.shape) if needs[0] else None
-    dw_ih, dw_hh = _t(rx) @ x2 if needs[1] else None, _t(rh) @ h2 if needs[2] else None
+    dx = B.reshape(B.matmul(rx, w_ih), shape=x.shape) if needs[0] else None
+    dw_ih, dw_hh = B.matmul(_t(rx), x2) if needs[1] else None, B.matmul(_t(rh), h2) if needs[2] else None
     return dx, dw_ih, dw_hh, B.sum(rx, axis=0) if needs[3] else None, B.sum(rh, axis=0) if needs[4] else None
 
 
@@ -98,16 +97,16 @@ def _input_grads(ax, ah, x, starts, w_ih, needs):
 def plain_lstm(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr=None, *, reverse, sizes=None):
     """The plain definition of `lstm`."""
     B = backend_of(x)
-    gx, wt, h, c = plain_linear(x, w_ih, _sum(b_ih, b_hh)), _t(w_hh), h0[:0], c0[:0]
+    gx, wt, h, c = B.linear(x, w_ih, _sum(b_ih, b_hh)), _t(w_hh), h0[:0], c0[:0]
     ended: tuple[list, list] = [], []
     ys, steps, project = [], [], None if w_hr is None else _t(w_hr)
     for t, n in _times(x, sizes, reverse):
         h, c = _under_way(h, n, h0, ended[0]), _under_way(c, n, c0, ended[1])
-        i, f, g, o = _cut(gx[t] + h @ wt, 4)
+        i, f, g, o = _cut(gx[t] + B.matmul(h, wt), 4)
         i, f, g, o = B.sigmoid(i), B.sigmoid(f), B.tanh(g), B.sigmoid(o)
         before, c = c, f * c + i * g
         u = B.tanh(c)
-        h = o * u if project is None else (o * u) @ project
+        h = o * u if project is None else B.matmul(o * u, project)
         ys.append(h)
         steps.append((t, n, before, i, f, g, o, u))
     y = _joined(ys, sizes, reverse)
@@ -120,18 +119,18 @@ def plain_lstm(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr=None, *, reverse, sizes=N
             gh, gc = _under_way(gh, n, all_h, ended[0]) + gy[t], _under_way(gc, n, all_c, ended[1])
             if w_hr is not None:
                 outs.append(gh)
-                gh = gh @ w_hr
+                gh = B.matmul(gh, w_hr)
             gc = gc + gh * o * (1 - u * u)
             ci, cf = gc * i, gc * f
             gates = [ci * g * (1 - i), cf * before * (1 - f), ci * (1 - g * g), gh * u * o * (1 - o)]
             a = B.concatenate(gates, axis=-1)
-            gh, gc = a @ w_hh, cf
+            gh, gc = B.matmul(a, w_hh), cf
             parts.append(a)
         a = _joined(parts, sizes, not reverse)
         dx, *others = _input_grads(a, a, x, _starts(y, h0, sizes, reverse), w_ih, [needs[0], *needs[3:]])
         if len(needs) == 8:
             whole = None if w_hr is None else B.concatenate([step[-2] * step[-1] for step in steps[::-1]], axis=0)
-            others.append(None if w_hr is None else _t(B.concatenate(outs, axis=0)) @ whole)
+            others.append(None if w_hr is None else B.matmul(_t(B.concatenate(outs, axis=0)), whole))
         return dx, _all(gh, ended[0]), _all(gc, ended[1]), *others
 
     lasts = _all(h, ended[0]), _all(c, ended[1])
@@ -157,10 +156,10 @@ def plain_gru(x, h0, w_ih, w_hh, b_ih, b_hh, *, reverse, sizes=None):
     """The plain definition of `gru`."""
     B = backend_of(x)
     ended: list = []
-    gx, h, ys, steps = plain_linear(x, w_ih, b_ih), h0[:0], [], []
+    gx, h, ys, steps = B.linear(x, w_ih, b_ih), h0[:0], [], []
     for t, size in _times(x, sizes, reverse):
         h = _under_way(h, size, h0, ended)
-        (xr, xz, xn), (hr, hz, m) = _cut(gx[t], 3), _cut(plain_linear(h, w_hh, b_hh), 3)
+        (xr, xz, xn), (hr, hz, m) = _cut(gx[t], 3), _cut(B.linear(h, w_hh, b_hh), 3)
         r, z = B.sigmoid(xr + hr), B.sigmoid(xz + hz)
         n = B.tanh(xn + r * m)
         before, h = h, n + z * (h - n)
@@ -178,7 +177,7 @@ def plain_gru(x, h0, w_ih, w_hh, b_ih, b_hh, *, reverse, sizes=None):
             dr, dz = dn * m * r * (1 - r), gh * (before - n) * z * (1 - z)
             xs.append(B.concatenate([dr, dz, dn], axis=-1))
             hs.append(B.concatenate([dr, dz, dn * r], axis=-1))
-            gh = gh * z + hs[-1] @ w_hh
+            gh = gh * z + B.matmul(hs[-1], w_hh)
         ax, ah = _joined(xs, sizes, not reverse), _joined(hs, sizes, not reverse)
         dx, *others = _input_grads(ax, ah, x, _starts(y, h0, sizes, reverse), w_ih, [needs[0], *needs[2:]])
         return dx, _all(gh, ended), *others
@@ -204,10 +203,10 @@ def plain_rnn(x, h0, w_ih, w_hh, b_ih, b_hh, *, relu, reverse, sizes=None):
     """The plain definition of `rnn`."""
     B = backend_of(x)
     ended: list = []
-    gx, wt, h, ys = plain_linear(x, w_ih, _sum(b_ih, b_hh)), _t(w_hh), h0[:0], []
+    gx, wt, h, ys = B.linear(x, w_ih, _sum(b_ih, b_hh)), _t(w_hh), h0[:0], []
     times = _times(x, sizes, reverse)
     for t, n in times:
-        a = gx[t] + _under_way(h, n, h0, ended) @ wt
+        a = gx[t] + B.matmul(_under_way(h, n, h0, ended), wt)
         h = B.maximum(a, 0.0) if relu else B.tanh(a)
         ys.append(h)
     y, last = _joined(ys, sizes, reverse), _all(h, ended)
@@ -218,7 +217,7 @@ def plain_rnn(x, h0, w_ih, w_hh, b_ih, b_hh, *, relu, reverse, sizes=None):
         gh = every[:0]
         for t, n in reversed(times):
             a = (_under_way(gh, n, every, ended) + gy[t]) * ((y[t] > 0) if relu else 1 - y[t] * y[t])
-            gh = a @ w_hh
+            gh = B.matmul(a, w_hh)
             parts.append(a)
         a = _joined(parts, sizes, not reverse)
         dx, *others = _input_grads(a, a, x, _starts(y, h0, sizes, reverse), w_ih, [needs[0], *needs[2:]])

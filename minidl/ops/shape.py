@@ -47,11 +47,11 @@ def broadcast_to(x, *, shape):
 
 
 @op(promote=None)
-def transfer(x, *, device):
+def transfer(x, *, device, non_blocking=False):
     """y = x on another device;   dL/dx = g on x's device."""
     B = backend_of(x)
     home = B.device_of(x)
-    return B.transfer(x, device=device), (lambda g: backend_of(g).transfer(g, device=home),)
+    return B.transfer(x, device=device, non_blocking=non_blocking), (lambda g: backend_of(g).transfer(g, device=home),)
 
 
 @op(promote=None)

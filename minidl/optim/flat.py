@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import modes
-from ..backend import BACKENDS, backend_of
+from ..backend import BACKENDS, CAPTURES, backend_of
 from ..backend.host import team
 from ..backend.rows import RowArray
 from ..tensor import Tensor, describe, wrap
@@ -38,7 +38,7 @@ class Layout:
         self.params = list(params)
         self.retry, self.steps, self.left = retry, 0, False  # left: some parameters were not free to be moved
         self.units: list[Flat | Single] = []
-        movable: dict[np.dtype, list[Tensor]] = {}
+        movable: dict[tuple, list[Tensor]] = {}
         for i, p in enumerate(self.params):
             free, a = _is_free(p), p.array
             if p.grad is not None and (p.grad.array.shape != a.shape or p.grad.array.dtype != a.dtype):
@@ -46,15 +46,16 @@ class Layout:
                     f"{type(rule).__name__}.step: parameter {i} is {describe(a)} and its gradient "
                     f"{describe(p.grad.array)}; after such a change call zero_grad() and backward() first"
                 )
-            if not rule.elementwise or type(a) is not np.ndarray or a.size == 0:
+            B = backend_of(a)
+            if not rule.elementwise or a.__class__ is not B.array_type or a.size == 0:
                 self.units.append(Single(p))
             elif free:
-                movable.setdefault(a.dtype, []).append(p)
+                movable.setdefault((B.device_of(a), a.dtype), []).append(p)
             else:
                 self.left = True
-                self.units.append(Flat([p], move=False) if a.flags.c_contiguous else Single(p))
-        for ps in movable.values():
-            self.units.append(Flat(ps, move=len(ps) > 1 or not ps[0].array.flags.c_contiguous))
+                self.units.append(FLAT[B.name]([p], move=False) if a.flags.c_contiguous else Single(p))
+        for (device, _), ps in movable.items():
+            self.units.append(FLAT[device.type](ps, move=len(ps) > 1 or not ps[0].array.flags.c_contiguous))
         self.arrays = [p.array for p in self.params]
 
     def is_current(self, params: list[Tensor]) -> bool:
@@ -68,12 +69,7 @@ class Layout:
         """Update every parameter that has a gradient."""
         self._check_kinds(rule, h)
         self.steps += 1
-        # which arrays a rule's state has may depend on a flag, or on whether a hyperparameter is 0, not on its size
-        wants = tuple([v if v.__class__ is str else bool(v) for v in vars(h).values()])
-        decay = getattr(h, "weight_decay", 0) if rule.decay != "own" else 0
-        decoupled = getattr(h, "decoupled_weight_decay", rule.decay == "decoupled")
-        # whether to climb, how much of p to add to the gradient, and what to multiply p by
-        how = (getattr(h, "maximize", False), 0 if decoupled else decay, 1 - h.lr * decay if decoupled and decay else 1)
+        wants, how = asked(rule, h)
         with np.errstate(all="ignore"):  # infinities go their way in silence, as in PyTorch; padding may well be 0 / 0
             for unit in self.units:
                 unit.update(rule, h, wants, how)
@@ -89,6 +85,17 @@ class Layout:
             raise RuntimeError(f"{name} does not support sparse gradients, please consider {others} instead")
         if True in kinds and getattr(h, "weight_decay", 0.0) != 0:
             raise RuntimeError(f"{name}: weight_decay option is not compatible with sparse gradients")
+
+
+def asked(rule, h: SimpleNamespace) -> tuple[tuple, tuple]:
+    """What the hyperparameters say about the state, and about the gradients and the parameters before the update."""
+    # which arrays a rule's state has may depend on a flag, or on whether a hyperparameter is 0, not on its size
+    wants = tuple([v if v.__class__ is str else bool(v) for v in vars(h).values()])
+    decay = getattr(h, "weight_decay", 0) if rule.decay != "own" else 0
+    decoupled = getattr(h, "decoupled_weight_decay", rule.decay == "decoupled")
+    # whether to climb, how much of p to add to the gradient, and what to multiply p by
+    shrink = 1 - h.lr * decay if decoupled and decay else 1
+    return wants, (getattr(h, "maximize", False), 0 if decoupled else decay, shrink)
 
 
 class _Unit:
@@ -118,21 +125,23 @@ class Flat(_Unit):
     move=False: one parameter, which stays where it is.
     """
 
+    alignment = ALIGNMENT
+
     def __init__(self, params: list[Tensor], move: bool = True) -> None:
         self.params = params
         self.dtype = params[0].array.dtype
-        self.lane = max(1, ALIGNMENT // self.dtype.itemsize) if move else 1
+        self.lane = max(1, self.alignment // self.dtype.itemsize) if move else 1
         self.sizes = [p.array.size for p in params]
         room = [-(-size // self.lane) * self.lane for size in self.sizes]
         *self.starts, self.size = itertools.accumulate(room, initial=0)
         self.buffer = self._move() if move else params[0].array.reshape(-1)
-        self.states: dict[str, np.ndarray] = {}  # a buffer for each array of the rule's state
+        self.states: dict[str, Any] = {}  # a buffer for each array of the rule's state
         self.columns: dict[str, np.ndarray] = {}  # an element per parameter for each number in it
         self.cells: list[tuple | None] = []  # for each parameter its state: (key, the Tensor handed out, its array)
         self.version: list = [0]  # of all the Tensors handed out
-        self.cuts: dict[tuple[int, int], list[_Slice]] = {}
+        self.cuts: dict[tuple[int, int], Any] = {}  # what was worked out for runs that came before
 
-    def _move(self) -> np.ndarray:
+    def _move(self) -> Any:
         memory = _memory(self.size * self.dtype.itemsize)
         for p, start, size in zip(self.params, self.starts, self.sizes, strict=True):
             # by way of the memoryview each parameter has a base of its own, whose owners _is_free can count
@@ -145,16 +154,22 @@ class Flat(_Unit):
         return np.frombuffer(memory, dtype=self.dtype)
 
     # state
+    def _room(self, dtype) -> Any:
+        """A buffer of zeros, laid out as the parameters."""
+        return np.frombuffer(_memory(self.size * dtype.itemsize), dtype=dtype)
+
     def _prepare(self, rule, h, wants: tuple) -> None:
         """Buffers for the state that the rule wants under these hyperparameters."""
         self._ask(rule, self.params[0], h, wants)
+        self.wants = None  # until all of it is there: memory may end on the way
         for name, value in self.numbers.items():
             self.columns.setdefault(name, np.full(len(self.params), value, dtype=number(name, value).array.dtype))
         for name, (_, dtype) in self.arrays.items():
             if name not in self.states:
-                self.states[name] = np.frombuffer(_memory(self.size * dtype.itemsize), dtype=dtype)
+                self.states[name] = self._room(dtype)
                 self.version.append(self.states[name])
         self.cells, self.cuts = [None] * len(self.params), {}
+        self.wants = wants
 
     def _adopt(self, rule, i: int, h) -> bool:
         """Bring the state of parameter i into the buffers, what is missing as the rule begins; whether anything was."""
@@ -190,7 +205,7 @@ class Flat(_Unit):
         for i, g in enumerate(grads):
             if g is None:
                 whole = False
-            elif not _is_intact(state.get(params[i]), self.cells[i]) and self._adopt(rule, i, h):
+            elif not is_intact(state.get(params[i]), self.cells[i]) and self._adopt(rule, i, h):
                 new.add(i)
         columns = [self.columns[name].tolist() for name in self.numbers]
         if not rule.counted:  # all that can be told is whether the state is new
@@ -207,21 +222,24 @@ class Flat(_Unit):
         for i, j, mark in [(0, n, marks[0])] if whole and marks.count(marks[0]) == n else _runs(arrays, marks):
             numbers = dict(zip(self.names, mark, strict=True))
             advance(rule, numbers, h)
+            self._run(rule, h, i, j, numbers, arrays, lines, how)
             for name in self.numbers:
                 self.columns[name][i:j] = numbers[name]
-
-            pieces = self.cuts.get((i, j)) or self._cut(i, j)
-
-            def step(part: slice, pieces: list[_Slice] = pieces, numbers: dict[str, Any] = numbers) -> None:
-                for piece in pieces[part]:
-                    if len(numbers) > 1:
-                        piece.state.update(numbers)
-                    _update(rule, piece.p, piece.gradient(arrays, lines, how), piece.state, h)
-
-            team.share(step, len(pieces), 1 if _is_large(sum(self.sizes[i:j])) else len(pieces))
             for p in params[i:j]:
                 p.changed()
         self.version[0] = modes.last_change = modes.tick()
+
+    def _run(self, rule, h, i: int, j: int, numbers: dict[str, float], arrays: list, lines: dict, how: tuple) -> None:
+        """Update the parameters [i, j), which are all at the same step."""
+        pieces = self.cuts.get((i, j)) or self._cut(i, j)
+
+        def step(part: slice) -> None:
+            for piece in pieces[part]:
+                if len(numbers) > 1:
+                    piece.state.update(numbers)
+                apply(rule, piece.p, piece.gradient(arrays, lines, how), piece.state, h)
+
+        team.share(step, len(pieces), 1 if _is_large(sum(self.sizes[i:j])) else len(pieces))
 
     def _update_rows(self, rule, i: int, g: RowArray, mark: tuple, h, how: tuple) -> None:
         """Update the rows of parameter i that its gradient has, and the same rows of its state."""
@@ -234,7 +252,7 @@ class Flat(_Unit):
         update_rows(rule, self.params[i].array, g, {**state, **numbers}, self.arrays, h, how)
         self.params[i].changed()
 
-    def _cut(self, i: int, j: int) -> list[_Slice]:
+    def _cut(self, i: int, j: int) -> Any:
         """The slices of a run, all about equally long."""
         if len(self.cuts) >= 64:  # gradients come and go in ever new patterns
             self.cuts.clear()
@@ -300,6 +318,10 @@ class _Slice:
         return g
 
 
+# by the name of the backend: how parameters are updated that lie side by side in its memory
+FLAT: dict[str, type[Flat]] = {"cpu": Flat}
+
+
 class Single(_Unit):
     """One parameter in its own shape and on its own device, with a state that is looked up at every step."""
 
@@ -311,6 +333,8 @@ class Single(_Unit):
         p = self.p
         if p.grad is None:
             return
+        if CAPTURES:
+            not_captured(rule, f"the parameter {describe(p.array)} is updated operation by operation")
         if wants != self.wants:
             self._ask(rule, p, h, wants)
         keys = {name: rule.state_keys.get(name, name) for name in (*self.numbers, *self.arrays)}
@@ -339,7 +363,7 @@ class Single(_Unit):
                 g = g + decay * x
             if shrink != 1:
                 x *= shrink
-            _update(rule, x, g, {**state, **numbers}, h)
+            apply(rule, x, g, {**state, **numbers}, h)
         for name in self.numbers:
             t = entries.get(keys[name])
             if t.__class__ is Tensor and t.array.__class__ is np.ndarray and t.array.shape == ():
@@ -375,6 +399,11 @@ def fitted(rule, key: str, value, shape: tuple, dtype, beside):
     return B.astype(array, dtype=dtype)
 
 
+def not_captured(rule, why: str) -> None:
+    """Raise: something that the host does at every step would be left out where a graph is replayed."""
+    raise RuntimeError(f"{type(rule).__name__}.step: cannot be captured in a graph: {why}")
+
+
 def advance(rule, numbers: dict[str, float], h) -> None:
     """Count the step, tell the rule its number, and let it bring its other numbers up to date."""
     numbers["step"] += 1
@@ -391,7 +420,7 @@ def update_rows(rule, x, g: RowArray, state: dict[str, Any], arrays: Iterable[st
     """
     rows, values = g.totals()
     p, part = x[rows], {**state, **{name: state[name][rows] for name in arrays}}
-    _update(rule, p, -values if how[0] else values, part, h)
+    apply(rule, p, -values if how[0] else values, part, h)
     x[rows] = p
     for name in arrays:
         state[name][rows] = part[name]
@@ -402,13 +431,13 @@ def _is_large(size: int) -> bool:
     return size >= TOGETHER and team.threads() > 1
 
 
-def _update(rule, p, g, state: dict[str, Any], h) -> None:
+def apply(rule, p, g, state: dict[str, Any], h) -> None:
     if rule.update(p, g, state, h) is not None:
         name = type(rule).__name__
         raise TypeError(f"{name}.update: must change p in place (p -= ...) and return nothing; it returned something")
 
 
-def _is_intact(entries: dict | None, cell: tuple[tuple[str, Any, Any], ...] | None) -> bool:
+def is_intact(entries: dict | None, cell: tuple[tuple[str, Any, Any], ...] | None) -> bool:
     """Whether the state of a parameter still is what was handed out."""
     if cell is None:
         return False
@@ -466,5 +495,5 @@ def _is_known(base) -> bool:
     if base is None:
         return True
     if base.__class__ is not np.ndarray:
-        return False
+        return base.__class__ in BACKENDS  # of a view on a GPU it is the array that the memory belongs to
     return base.base is None or getattr(base.base, "obj", None).__class__ is _Memory

@@ -11,6 +11,7 @@ import functools
 import inspect
 import math
 import warnings
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 from ..modes import enable_grad
 from ..tensor import Tensor, describe, wrap
+from .device import Launch, Plan, launch
 from .flat import RETRY, Layout, fitted, number
 from .surroundings import Surroundings, get, hooked
 
@@ -76,6 +78,7 @@ class Optimizer(Surroundings):
     # update gets the rows that have a gradient, else a dense gradient; None: refused
     rows: tuple[str, ...] | None = None
     dense = True  # False: ordinary gradients are refused
+    captures = True
     counted = True  # False: no "step" in the state; h.step is 1 when the state is new, and 2 from then on
     decay = "gradient"  # weight_decay: "gradient" g + wd p, "decoupled" p (1 - lr wd), "own" the rule's own affair
     state_keys: dict[str, str] = {}  # the paper's name of a state array -> PyTorch's, where they differ
@@ -185,21 +188,46 @@ class Optimizer(Surroundings):
                 raise TypeError(f"{name}.step: closure must be a function, got {type(closure).__name__}; write step()")
             with enable_grad():
                 loss = closure()
-        for i, group in enumerate(self.param_groups):
-            layout, retry = self._layouts.get(i), RETRY
-            if layout is None or not layout.is_current(group["params"]):
-                if layout is not None and layout.steps == layout.retry:
-                    retry = 2 * layout.retry
-                layout = self._layouts[i] = None  # let go of the memory, so that the parameters are free to move
-                layout = self._layouts[i] = Layout(group["params"], self, retry)
-            h = _hyperparameters(group)
-            for key, (low, high) in self.bounds.items():  # somebody may have changed them since they were checked
-                value: Any = getattr(h, key, low)
-                kind = type(value)
-                if kind is not tuple and not (kind in _NUMBERS and low <= value < high):
-                    self.check(group)
-            layout.update(self, h)
+        try:
+            for i, group in enumerate(self.param_groups):
+                layout, retry = self._layouts.get(i), RETRY
+                if layout is None or not layout.is_current(group["params"]):
+                    if layout is not None and layout.steps == layout.retry:
+                        retry = 2 * layout.retry
+                    layout = self._layouts[i] = None  # let go of the memory, so that the parameters are free to move
+                    self._plans.clear()
+                    layout = self._layouts[i] = Layout(group["params"], self, retry)
+                layout.update(self, self._checked(group))
+        finally:
+            if self._planned:
+                launch(self)
         return loss
+
+    def _checked(self, group: dict[str, Any]) -> SimpleNamespace:
+        """The hyperparameters of a group for a step; somebody may have changed them since they were checked."""
+        h = _hyperparameters(group)
+        for key, (low, high) in self.bounds.items():
+            value: Any = getattr(h, key, low)
+            kind = type(value)
+            if kind is not tuple and not (kind in _NUMBERS and low <= value < high):
+                self.check(group)
+        return h
+
+    def prepare_replay(self) -> bool:
+        """Do what the host has to do for one more step that was captured in a graph, which is then to be launched.
+
+        Counts the step, follows schedules, and writes the numbers that the captured kernels read. False: the captured
+        launches are not those that this step needs, and nothing was changed; make it eagerly and capture it anew. It is
+        about the last captured step; who captures several finds what belongs to each graph in `backend.CAPTURES`. What
+        transforms do to the gradients stays as it was captured.
+        """
+        plan = self._captured() if self._captured is not None else None
+        if plan is None:
+            raise RuntimeError(f"{type(self).__name__}.prepare_replay: there is no captured step of this optimizer")
+        ready = plan.prepare()
+        if ready is not None:
+            ready()
+        return ready is not None
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or with set_to_none=False make them zero."""
@@ -403,7 +431,8 @@ class Optimizer(Surroundings):
 
     # copies, pickles, words
     def __getstate__(self) -> dict[str, Any]:
-        caches = {"_layouts", "_pre_hooks", "_post_hooks", "_state_hooks", "_stepping", "_stepped"}
+        caches = {"_layouts", "_planned", "_plans", "_captured"}
+        caches |= {"_pre_hooks", "_post_hooks", "_state_hooks", "_stepping", "_stepped"}
         return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -419,6 +448,9 @@ class Optimizer(Surroundings):
 
     def _reset(self) -> None:
         self._layouts: dict[int, Layout | None] = {}
+        self._planned: list[Launch] = []  # of the step that is being made, on a GPU
+        self._plans: list[Plan] = []  # what steps launched there, the latest pattern first
+        self._captured: weakref.ref[Plan] | None = None
         self._pre_hooks: dict[int, Callable] = {}
         self._post_hooks: dict[int, Callable] = {}
         self._state_hooks: dict[str, dict[int, Callable]] = {}

@@ -15,6 +15,7 @@ class _ScheduleFree(Optimizer):
     """What the two rules share: the average, and the change between the point for gradients and the point for use."""
 
     decay = "own"
+    captures = True  # the check in `step` is made again whenever train_mode changes
     beta: str  # the hyperparameter that says how near y is to x
     bounds = {**Optimizer.bounds, "warmup_steps": (0, math.inf)}
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..backend import CAPTURES
 from ..modes import enable_grad, no_grad
 from ..tensor import Handle
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+WATCHERS: list[Callable[[Any], Any]] = []  # to be told of every optimizer that makes a step
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -37,7 +39,11 @@ def hooked(step: Callable) -> Callable:
         if self._stepping:
             return step(*args, **kwargs)
         self._stepping = True
+        for watch in WATCHERS:
+            watch(self)
         try:
+            if CAPTURES:
+                return self._step_in_capture(step, args, kwargs)
             for hook in list(self._pre_hooks.values()):
                 changed = hook(self, args, kwargs)
                 if changed is not None:
@@ -66,6 +72,7 @@ class Surroundings:
     """The part of `Optimizer` that goes with any `step`, also with one that was written for PyTorch's base class."""
 
     needs_closure = False  # True: step evaluates the loss itself, perhaps several times
+    captures = False  # True: `step` does nothing on the host that would be missed where a graph is replayed
     param_groups: list[dict[str, Any]]
     defaults: dict[str, Any]
     bounds: dict[str, tuple[float, float]]
@@ -86,6 +93,7 @@ class Surroundings:
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         if "step" in cls.__dict__:
+            cls.captures = cls.__dict__.get("captures", False)
             if "needs_closure" not in cls.__dict__:  # where the closure has no default, step cannot do without it
                 given = list(inspect.signature(cls.step).parameters.values())[1:2]  # type: ignore[attr-defined]
                 if given and given[0].default is given[0].empty and given[0].kind in _POSITIONAL:
@@ -241,6 +249,23 @@ class Surroundings:
                 if state is not None:
                     found.append((schedule, state))
         return found
+
+    def _step_in_capture(self, step: Callable, args: tuple, kwargs: dict) -> Any:
+        """A step that is being captured in a graph: its launches only, without what the host does for every step."""
+        name, why = type(self).__name__, ""
+        if not (self._is_rule and self.captures):
+            why = "the optimizer has a step of its own"
+        elif self._pre_hooks or self._post_hooks:
+            why = "it has hooks, which run on the host"
+        for t in self._transforms:
+            if not why and t.state_dict():
+                why = f"{t!r} remembers something from step to step"
+        if why:
+            raise RuntimeError(f"{name}.step: cannot be captured in a graph: {why}")
+        self._follow()
+        if self._transforms:
+            args, kwargs = self._transforming(args, kwargs)
+        return step(*args, **kwargs)
 
     def _transforming(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """The arguments of a step, after the gradients went through the transforms or with a closure that does it."""

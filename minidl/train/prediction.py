@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import backend_of
+from ..backend import backend_of, device
 from ..data.transforms import Normalize, ToTensor
 from ..modes import no_grad
 from ..nn import Module
@@ -65,7 +65,8 @@ class Predictor:
         if not isinstance(weights, dict):
             raise RunError(f"{path} is not the checkpoint of a run")
         try:
-            self.model: Module = make(self.shape, len(self.classes))
+            with device("cpu"):  # where the pictures are, whatever the default is
+                self.model: Module = make(self.shape, len(self.classes))
             self.model.load_state_dict(weights)
         except (RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise RunError(f"{path} does not fit {self.folder / 'config.json'} ({error})") from None

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from .. import cuda
 from ..backend import default_device, device, get_backend
 from ..backend.random import manual_seed
 from ..data import DataLoader
@@ -58,13 +59,24 @@ def execute(
         NonFiniteLoss: the loss became infinite or nan; log and checkpoint are those of the last epoch that was good.
         OSError: a file cannot be written; what was written before is unharmed.
     """
+    try:
+        where = device(options.device or default_device())
+        get_backend(where)
+    except (ValueError, RuntimeError) as error:
+        raise RunError(str(error)) from error
+    with cuda.device(where.index if where.type == "cuda" else None):  # 'cuda:1' is the current GPU of the run
+        return _execute(options, say, progress, stop, where)
+
+
+def _execute(
+    options: Options, say: Callable[[str], None], progress: bool, stop: Callable[[], bool] | None, where: device
+) -> Outcome:
+    """The same on a device that is there."""
     started = time.perf_counter()
     try:
         options = options.resolved()
         assert options.batch_size and options.optimizer, "resolved() chose them"
         RunFolder.check(options.out)
-        where = device(options.device or default_device())
-        get_backend(where)
         fractions = None if options.replay is None else read_fractions(options.replay)
         data = load_data(options)
         train = DataLoader(data.train, batch_size=options.batch_size, shuffle=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..backend import default_device, device, get_backend
+from ..backend import default_device, device
 from ..data import ImageDataset, TensorDataset, datasets, transforms
 from ..data.transforms import Compose, Normalize, ToTensor
-from ..tensor import wrap
 
 
 @dataclass(frozen=True)
@@ -82,15 +81,12 @@ def load_data(options: Any) -> Data:
     normal: list[Callable[[Any], Any]] = [ToTensor(), Normalize(known.mean, known.std)]
     random = known.augment() if options.augment else []
     images = known.make(options.data_dir, True, Compose([*random, *normal]))
-    train: TensorDataset | ImageDataset = images
-    if options.augment:
-        images.data, images.targets = _moved((images.data, images.targets), where)
-    else:
-        train = TensorDataset(*_moved(images.tensors(), where))
-    test = TensorDataset(*_moved(known.make(options.data_dir, False, Compose(normal)).tensors(), where))
+    train = images if options.augment else _in_memory(images)
+    test = _in_memory(known.make(options.data_dir, False, Compose(normal)))
     names = [name.partition(" - ")[0] for name in images.classes]  # MNIST's are '0 - zero' ...
-    return Data(train, test, tuple(test.tensors[0].shape[1:]), names)
+    return Data(train.to(where), test.to(where), tuple(test.tensors[0].shape[1:]), names)
 
 
-def _moved(tensors: Sequence[Any], where: device) -> list[Any]:
-    return [wrap(get_backend(where).from_host(t.array, where)) for t in tensors]
+def _in_memory(images: ImageDataset) -> TensorDataset:
+    """All images, transformed; their class numbers are checked here, for a GPU would not notice a wrong one."""
+    return TensorDataset(*images.tensors(), classes=len(images.classes))

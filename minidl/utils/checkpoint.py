@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import modes
+from ..amp.autocast_mode import Remembered
 from ..autograd.function import Recorded
 from ..autograd.gradients import replay
 from ..autograd.trees import leaves, like
@@ -91,7 +92,7 @@ def checkpoint(
     given = leaves((args, kwargs))
     versions = [t.version[0] if isinstance(t, Tensor) and t.version else 0 for t in given]
     saved = [_Saved(t) if isinstance(t, Tensor) else t for t in given]
-    start = tick()
+    start, precision = tick(), Remembered()
     with first:
         result = function(*args, **kwargs)
     outputs = leaves(result)
@@ -108,7 +109,7 @@ def checkpoint(
         if state is not None:
             generator.set_state(state)
         try:
-            with enable_grad(), second:
+            with enable_grad(), precision, second:
                 a, k = like((args, kwargs), iter([s.tensor() if isinstance(s, _Saved) else s for s in saved]))
                 found = leaves(function(*a, **k))
         finally:

@@ -196,6 +196,13 @@ case(
     dtype=np.dtype("int64"),
     fixed=(0,),
 )
+case(
+    "recast",
+    [normal(2, 3)],
+    lambda x, values: values,
+    values=np.array([[1, 2, 3], [4, 5, 6]], dtype=np.float32),
+    fixed=(0,),
+)
 case("zeros_like", [normal(2, 3)], lambda x: np.array([[0.0] * 3] * 2), fixed=(0,))
 case("ones_like", [normal(2, 3)], lambda x: np.array([[1.0] * 3] * 2), fixed=(0,))
 case("zeros", [normal(2, 3)], lambda x, shape: np.array([[0.0]]), shape=(1, 1), fixed=(0,))

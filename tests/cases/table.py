@@ -92,7 +92,7 @@ TABLE: list[Entry] = []
 # each array type has its own kernel for these, which may add in another order
 OWN_KERNELS = {"conv2d", "conv2d_input_grad", "conv2d_weight_grad", "batch_norm", "layer_norm", "cross_entropy", "gelu"}
 OWN_KERNELS |= {"max_pool2d", "max_pool2d_put", "window_sum", "window_spread", "erf", "erfc"}
-OWN_KERNELS |= {"lstm", "gru", "rnn", "embedding"}
+OWN_KERNELS |= {"lstm", "gru", "rnn", "embedding", "sigmoid"}
 OWN_KERNELS |= {"erfinv", "lgamma", "polygamma", "attention", "softmax", "log_softmax"}
 
 

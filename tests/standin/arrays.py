@@ -12,8 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .counts import Undefined, launched, synced, uploaded
-from .devices import Device, current
+from . import counts
+from .counts import Undefined, launch, launched, synced, uploaded
+from .devices import Device, allocate, current
 
 NAMES = json.loads(Path(__file__).with_name("names.json").read_text())
 DTYPES = frozenset("?bhilqBHILQefdFD")  # no strings, objects, dates or long doubles on a GPU
@@ -45,7 +46,34 @@ def wrap(a, base: ndarray | None = None, device: int | None = None) -> ndarray:
     out._a = a if type(a) is np.ndarray else np.asarray(a)
     out._device = current.device if device is None else device
     out.base = base
+    out._memory = None if base is not None else allocate(out._a.nbytes)
     return out
+
+
+def made(name: str, compute):
+    """What one launch makes: fresh arrays with what `compute` gives, one or several."""
+    with np.errstate(all="ignore"):
+        result = compute()
+    out = type(result)(map(wrap, result)) if isinstance(result, (tuple, list)) else wrap(result)
+    again = None
+    if counts.tape is not None:
+        again = remade([x._a for x in out] if isinstance(out, (tuple, list)) else [out._a], compute)
+    launched(name, again)
+    return out
+
+
+def remade(arrays: list[np.ndarray], compute):
+    """For a graph: what fills these arrays anew; nothing is in them until then."""
+    for a in arrays:
+        garbage(a)
+
+    def again() -> None:
+        with np.errstate(all="ignore"):
+            result = compute()
+        for a, r in zip(arrays, result if isinstance(result, (tuple, list)) else [result], strict=True):
+            a[...] = r
+
+    return again
 
 
 def view(x: ndarray, a: np.ndarray) -> ndarray:
@@ -124,31 +152,52 @@ def scatter(ufunc, target: ndarray, slices, value) -> None:
     types = ATOMIC if ufunc is np.add else ATOMIC - {"float16"}
     if kind == "gather" and a.dtype.name not in types:
         raise TypeError(f"{name} only supports {', '.join(sorted(types))}; got {a.dtype}")
-    with np.errstate(all="ignore"):
-        value = _stored(value, name).astype(a.dtype, copy=False)
-        try:
-            ufunc.at(a, index, value)
-        except IndexError as error:
-            _reraise(error, kind)
-    launched(name)
+    value = _stored(value, name)
+
+    def run() -> None:
+        with np.errstate(all="ignore"):
+            try:
+                ufunc.at(a, index, value.astype(a.dtype, copy=False) if type(value) is np.ndarray else value)
+            except IndexError as error:
+                _reraise(error, kind)
+
+    launch(name, run)
 
 
 # --- the array
 
 
+class MemoryPointer:
+    """`cupy.cuda.MemoryPointer`: its address and its device; for an array in memory of another one."""
+
+    def __init__(self, whole: ndarray, offset: int = 0) -> None:
+        self.whole, self.offset = whole, offset
+        self.ptr, self.device_id = whole._a.__array_interface__["data"][0] + offset, whole._device
+
+    device = property(lambda self: Device(self.device_id))
+
+    def __add__(self, offset: int) -> MemoryPointer:
+        return MemoryPointer(self.whole, self.offset + offset)
+
+
 class ndarray:
     """`cupy.ndarray`. `_a` holds the numbers, `_device` the device that was current when they were made."""
 
-    __slots__ = ("_a", "_device", "base", "__weakref__")
+    __slots__ = ("_a", "_device", "_memory", "base", "__weakref__")
     __module__ = "cupy"
     __array_priority__ = 100
     __hash__ = None  # as in NumPy: == compares elements
 
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
-        if memptr is not None or strides is not None:
-            raise NotImplementedError("cupy.ndarray: the stand-in takes no memptr and no strides")
+        if strides is not None:
+            raise NotImplementedError("cupy.ndarray: the stand-in takes no strides")
+        if memptr is not None:  # other memory's, which it keeps alive, but no view: it has no base
+            self._a = np.ndarray(shape, supported(dtype), memptr.whole._a, memptr.offset, order=order)
+            owner = memptr.whole if memptr.whole.base is None else memptr.whole.base
+            self._device, self.base, self._memory = memptr.device_id, None, owner._memory
+            return
         self._a = garbage(np.empty(shape, supported(dtype), order))
-        self._device, self.base = current.device, None
+        self._device, self.base, self._memory = current.device, None, allocate(self._a.nbytes)
 
     shape = property(attrgetter("_a.shape"))
     dtype = property(attrgetter("_a.dtype"))
@@ -164,8 +213,7 @@ class ndarray:
 
     @property
     def data(self):
-        """A MemoryPointer as far as its address and device: enough to see whether two arrays share memory."""
-        return SimpleNamespace(ptr=self._a.__array_interface__["data"][0], device_id=self._device, device=self.device)
+        return MemoryPointer(self)
 
     @property
     def flags(self):
@@ -251,8 +299,7 @@ class ndarray:
     # --- copies
 
     def copy(self, order="C") -> ndarray:
-        launched("copy")
-        return wrap(self._a.copy(order))  # on the current device, from whichever one
+        return made("copy", lambda: self._a.copy(order))  # on the current device, from whichever one
 
     def __copy__(self) -> ndarray:
         return self.copy()
@@ -265,9 +312,8 @@ class ndarray:
         dtype = supported(dtype)
         if not copy and dtype == self.dtype and order == "K":
             return self
-        launched("astype")
-        with np.errstate(all="ignore"):
-            return wrap(bare(self).astype(dtype, order, casting or "unsafe"))
+        a = bare(self)
+        return made("astype", lambda: a.astype(dtype, order, casting or "unsafe"))
 
     def view(self, dtype=None, type=None) -> ndarray:
         return view(self, self._a.view() if dtype is None else self._a.view(supported(dtype)))
@@ -276,9 +322,13 @@ class ndarray:
         if isinstance(value, (np.ndarray, ndarray)) and value.ndim:
             raise ValueError(f"non-scalar {type(value).__module__}.ndarray cannot be used for fill")
         value = value[()] if isinstance(value, np.ndarray) else bare(value)
-        launched("fill")
-        with np.errstate(all="ignore"):
-            bare(self)[...] = value
+        a = bare(self)
+
+        def run() -> None:
+            with np.errstate(all="ignore"):
+                a[...] = value
+
+        launch("fill", run)
 
     # --- indexing
 
@@ -294,12 +344,15 @@ class ndarray:
         index, kind = read_index(key, "getitem")
         if kind == "basic":
             return view(self, self._a[index])
-        try:
-            taken = bare(self)[index]
-        except IndexError as error:
-            _reraise(error, kind)
-        launched(f"getitem {kind}")
-        return wrap(taken if taken.base is None else taken.copy())  # 0-d index arrays copy, too
+        a = bare(self)
+
+        def taken() -> np.ndarray:
+            try:
+                return a[index].copy()
+            except IndexError as error:
+                _reraise(error, kind)
+
+        return made(f"getitem {kind}", taken)
 
     def __setitem__(self, key, value) -> None:
         index, kind = read_index(key, "setitem")
@@ -308,12 +361,20 @@ class ndarray:
             if type(value) is not ndarray:
                 target.fill(value)
             elif not (value.base is target.base and _same_memory(value._a, target._a)):  # after `x[i] += v`: nothing
-                launched("setitem")
-                with np.errstate(all="ignore"):
-                    bare(target)[...] = bare(value)
+                a, b = bare(target), bare(value)
+
+                def copy() -> None:
+                    with np.errstate(all="ignore"):
+                        a[...] = b
+
+                launch("setitem", copy)
             return
-        a, value = bare(self), _stored(value, "setitem")
-        with np.errstate(all="ignore"):
+        launch(f"setitem {kind}", self._scattering(index, kind, _stored(value, "setitem")))
+
+    def _scattering(self, index, kind: str, value):
+        a = bare(self)
+
+        def run() -> None:
             try:
                 if kind == "gather" and value.size > 1:  # one value may be written twice
                     places = np.arange(a.size).reshape(a.shape)[index]
@@ -324,7 +385,12 @@ class ndarray:
                 a[index] = value
             except IndexError as error:
                 _reraise(error, kind)
-        launched(f"setitem {kind}")
+
+        def quietly() -> None:
+            with np.errstate(all="ignore"):
+                run()
+
+        return quietly
 
     def scatter_add(self, slices, value) -> None:
         scatter(np.add, self, slices, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -62,7 +62,42 @@ def no_upload() -> contextlib.AbstractContextManager[None]:
     return _forbid("upload")
 
 
-def launched(name: str) -> None:
+class CaptureError(RuntimeError):
+    """Something that a stream which is being captured does not take."""
+
+
+# while a graph is captured: what its launches will do, in order; nothing is done before the graph is launched
+tape: list[Callable[[], None]] | None = None
+# what CuPy does by cuBLAS and the like, whose calls it refuses in a capture, and what waits for the device inside
+_LIBRARIES = frozenset(
+    "matmul dot vdot inner tensordot einsum inv solve pinv slogdet det cholesky qr eigh eigvalsh svd lstsq".split()
+)
+_WAITS = frozenset("sort argsort lexsort partition argpartition".split())
+
+
+def begin_tape() -> None:
+    global tape
+    if tape is not None:
+        raise CaptureError("a graph is being captured already")
+    tape = []
+
+
+def end_tape() -> list[Callable[[], None]]:
+    global tape
+    made, tape = tape, None
+    return made
+
+
+def launched(name: str, again: Callable[[], None] | None = None) -> None:
+    """A launch that was made; `again` makes it once more, into the same memory."""
+    if tape is not None:
+        if name in _LIBRARIES:
+            raise NotImplementedError(f"{name}: calling cuBLAS API during stream capture is currently unsupported")
+        if name in _WAITS:
+            raise CaptureError(f"{name}: cudaErrorStreamCaptureUnsupported: operation not permitted when capturing")
+        if again is None:
+            raise CaptureError(f"{name}: the stand-in cannot record it in a graph")
+        tape.append(again)
     for counter in _active:
         counter.launches += 1
         counter.names.append(name)
@@ -71,6 +106,8 @@ def launched(name: str) -> None:
 def uploaded(name: str) -> None:
     if _forbidden["upload"]:
         raise NotAllowed(f"{name}: a copy from host memory to the device, where none is allowed")
+    if tape is not None:
+        raise CaptureError(f"{name}: a copy from host memory, which a graph would make anew from where it was")
     for counter in _active:
         counter.uploads += 1
         counter.upload_names.append(name)
@@ -79,7 +116,16 @@ def uploaded(name: str) -> None:
 def synced(name: str, *, download: bool = True) -> None:
     if _forbidden["sync"]:
         raise NotAllowed(f"{name}: the host would wait for the device, where that is not allowed")
+    if tape is not None:
+        raise CaptureError(f"{name}: cudaErrorStreamCaptureUnsupported: operation not permitted when capturing")
     for counter in _active:
         counter.syncs += 1
         counter.downloads += download
         counter.sync_names.append(name)
+
+
+def launch(name: str, run: Callable[[], None]) -> None:
+    """Change arrays in place: now, or whenever the graph that is being captured is launched."""
+    if tape is None:
+        run()
+    launched(name, run)

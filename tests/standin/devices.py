@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import gc
+import contextlib
 import threading
+from collections.abc import Iterator
 
-from .counts import synced
+from . import counts
+from .counts import launch, synced
 
 DEVICES = 2
 
@@ -21,6 +23,8 @@ class _Current(threading.local):
 
     def __init__(self) -> None:
         self.streams: dict[int, Stream] = {}
+        self.allocators: list = []
+        self.hooks: list[MemoryHook] = []
 
 
 current = _Current()
@@ -67,6 +71,45 @@ class Device:
         return f"<CUDA Device {self.id}>"
 
 
+class Event:
+    """`cupy.cuda.Event`. What was recorded has happened at once; no time passes between two events."""
+
+    def __init__(self, blocking: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+        self.timed, self.stream = not disable_timing, None
+        self.ptr = id(self)
+
+    done = True
+
+    def record(self, stream: Stream | None = None) -> None:
+        self.stream = stream or get_current_stream()
+
+    def synchronize(self) -> None:
+        synced("Event.synchronize", download=False)
+
+
+def get_elapsed_time(start: Event, end: Event) -> float:
+    if not (start.timed and end.timed) or start.stream is None or end.stream is None:
+        raise CUDARuntimeError("cudaErrorInvalidResourceHandle: invalid resource handle")
+    return 0.0
+
+
+class Graph:
+    """`cupy.cuda.Graph`: the launches of a capture, made again on the same memory with one launch."""
+
+    def __init__(self, tape) -> None:
+        self._tape = tape
+
+    def launch(self, stream: Stream | None = None) -> None:
+        def run() -> None:
+            for again in self._tape:
+                again()
+
+        launch("graph", run)
+
+    def upload(self, stream: Stream | None = None) -> None:
+        """Nothing: there is nowhere to upload it to."""
+
+
 class Stream:
     """`cupy.cuda.Stream`. Everything here happens at once and in order, so a stream is only a name."""
 
@@ -76,6 +119,7 @@ class Stream:
         self.is_non_blocking = non_blocking
         self.ptr = 0 if null else 2 if ptds else id(self)
         self._outer: list[Stream] = []
+        self._capturing = False
 
     def use(self) -> Stream:
         current.streams[current.device] = self
@@ -93,8 +137,29 @@ class Stream:
     def synchronize(self) -> None:
         synced("Stream.synchronize", download=False)
 
+    def record(self, event: Event | None = None) -> Event:
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        if event.stream is None:
+            raise CUDARuntimeError("cudaErrorInvalidResourceHandle: invalid resource handle")
+
     def begin_capture(self, mode=None) -> None:
-        raise NotImplementedError("Stream.begin_capture: the stand-in cannot capture graphs")
+        if self.ptr in (0, 2):
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        counts.begin_tape()
+        self._capturing = True
+
+    def end_capture(self) -> Graph:
+        if not self._capturing:
+            raise CUDARuntimeError("cudaErrorIllegalState: the operation cannot be performed in the present state")
+        self._capturing, made = False, counts.end_tape()
+        return Graph(made)
+
+    def is_capturing(self) -> bool:
+        return self._capturing
 
 
 Stream.null = Stream(null=True)
@@ -104,19 +169,67 @@ def get_current_stream() -> Stream:
     return current.streams.get(current.device, Stream.null)
 
 
-class MemoryPool:
-    """The default pool of the current device: what the live arrays own, in CuPy's blocks of 512 bytes."""
+class OutOfMemoryError(MemoryError):
+    """`cupy.cuda.memory.OutOfMemoryError`."""
 
-    array_type: type | None = None
+
+class Block:
+    """Memory that a pool gave away; it goes back when nothing holds it any more."""
+
+    __slots__ = ("pool", "size", "mem_size", "device", "hooks", "__weakref__")
+
+    def __init__(self, pool: MemoryPool, size: int) -> None:
+        self.pool, self.size, self.mem_size, self.device = pool, size, -(-size // 512) * 512, current.device
+        self.hooks = [*current.hooks]
+        pool.used[self.device] += self.mem_size
+        for hook in self.hooks:
+            hook.malloc_postprocess(
+                device_id=self.device, size=size, mem_size=self.mem_size, mem_ptr=id(self), pmem_id=id(self)
+            )
+
+    def __del__(self) -> None:
+        self.pool.used[self.device] -= self.mem_size
+        for hook in self.hooks:
+            if hook in current.hooks:
+                hook.free_postprocess(device_id=self.device, mem_size=self.mem_size, mem_ptr=id(self), pmem_id=id(self))
+
+
+_left: list[float] = [float("inf")]
+
+
+@contextlib.contextmanager
+def exhausted(after: int) -> Iterator[None]:
+    """Within the block there is memory for `after` more arrays, and then none."""
+    _left[0] = after
+    try:
+        yield
+    finally:
+        _left[0] = float("inf")
+
+
+class MemoryPool:
+    """A pool of the memory of all devices, in CuPy's blocks of 512 bytes; it keeps no free ones."""
+
+    def __init__(self, allocator=None) -> None:
+        self.used = [0] * DEVICES
+
+    def malloc(self, size: int) -> Block:
+        if _left[0] <= 0:
+            raise OutOfMemoryError(
+                f"Out of memory allocating {size:,} bytes (allocated so far: {self.used_bytes():,} bytes)."
+            )
+        _left[0] -= 1
+        return Block(self, size)
 
     def used_bytes(self) -> int:
-        # gc instead of a register of our own: arrays are made far more often than anyone asks
-        live = [x for x in gc.get_objects() if type(x) is self.array_type and x.base is None]
-        return sum(-(-x.nbytes // 512) * 512 for x in live if x.device.id == current.device)
+        return self.used[current.device]
 
     total_bytes = used_bytes
 
     def free_bytes(self) -> int:
+        return 0
+
+    def get_limit(self) -> int:
         return 0
 
     def free_all_blocks(self, stream=None) -> None:
@@ -124,6 +237,51 @@ class MemoryPool:
 
     def n_free_blocks(self) -> int:
         return 0
+
+
+default_pool = MemoryPool()
+_allocator = [default_pool.malloc]
+
+
+def allocate(size: int) -> Block:
+    """Memory for an array, from the allocator that is in use."""
+    return (current.allocators[-1] if current.allocators else _allocator[0])(size)
+
+
+def get_allocator():
+    return current.allocators[-1] if current.allocators else _allocator[0]
+
+
+def set_allocator(allocator=None) -> None:
+    if current.allocators:
+        raise ValueError("Can't change the global allocator inside `using_allocator` context manager")
+    _allocator[0] = allocator or default_pool.malloc
+
+
+@contextlib.contextmanager
+def using_allocator(allocator=None) -> Iterator[None]:
+    current.allocators.append(allocator or default_pool.malloc)
+    try:
+        yield
+    finally:
+        current.allocators.pop()
+
+
+class MemoryHook:
+    """`cupy.cuda.MemoryHook`, of this thread."""
+
+    def malloc_postprocess(self, **kwargs) -> None:
+        """After memory was given away."""
+
+    def free_postprocess(self, **kwargs) -> None:
+        """After it came back."""
+
+    def __enter__(self) -> MemoryHook:
+        current.hooks.append(self)
+        return self
+
+    def __exit__(self, *exc) -> None:
+        current.hooks.remove(self)
 
 
 class PinnedMemoryPool:
@@ -136,42 +294,9 @@ class PinnedMemoryPool:
         return 0
 
 
-def alloc_pinned_memory(size: int) -> bytearray:
+class PinnedMemoryPointer(bytearray):
     """Host memory that NumPy reads through the buffer protocol, as it does CuPy's."""
-    return bytearray(size)
 
 
-class Kernel:
-    """A kernel written in CUDA C: it can be made here, and refuses to run."""
-
-    def _keep(self, name: str, **source) -> None:
-        self.name, self.source = name, source
-
-    def __call__(self, *args, **kwargs):
-        kind = type(self).__name__
-        raise NotImplementedError(f"{kind} {self.name!r}: the stand-in does not run CUDA source")
-
-
-class ElementwiseKernel(Kernel):
-    def __init__(
-        self, in_params, out_params, operation, name="kernel", reduce_dims=True, preamble="",
-        no_return=False, return_tuple=False, **kwargs,
-    ):  # fmt: skip
-        self._keep(name, in_params=in_params, out_params=out_params, operation=operation, preamble=preamble)
-
-
-class ReductionKernel(Kernel):
-    def __init__(
-        self, in_params, out_params, map_expr, reduce_expr, post_map_expr, identity, name="reduce_kernel",
-        reduce_type=None, reduce_dims=True, preamble="", options=(),
-    ):  # fmt: skip
-        expressions = dict(map=map_expr, reduce=reduce_expr, post_map=post_map_expr, identity=identity)
-        self._keep(name, in_params=in_params, out_params=out_params, preamble=preamble, **expressions)
-
-
-class RawKernel(Kernel):
-    def __init__(
-        self, code, name, options=(), backend="nvrtc", translate_cucomplex=False, *,
-        enable_cooperative_groups=False, jitify=None,
-    ):  # fmt: skip
-        self._keep(name, code=code)
+def alloc_pinned_memory(size: int) -> PinnedMemoryPointer:
+    return PinnedMemoryPointer(size)

@@ -40,6 +40,11 @@ def parameters(function) -> list[str] | None:
     return [n for n in names if n != "self"]
 
 
+def described(cls) -> list[str]:
+    """Names of a class's arguments from the list in its documentation: its signature has `**kwargs` for some."""
+    return re.findall(r"^ {4,12}(\w+) \(", cls.__doc__, re.MULTILINE)
+
+
 def public(owner) -> list[str]:
     return [n for n in sorted(dir(owner)) if not n.startswith("_")]
 
@@ -75,6 +80,7 @@ def main() -> None:
         "runtime": [n for n in public(cupy.cuda.runtime) if not n.startswith(("cuda", "CUDA_"))],
         "cupyx": public(cupyx),
         "classes": {cls.__name__: methods(cls) for cls in cuda},
+        "kernels": {n: described(getattr(cupy, n)) for n in ("ElementwiseKernel", "ReductionKernel")},
     }
     path = Path(__file__).with_name("names.json")
     path.write_text(json.dumps(frozen, separators=(",", ":"), sort_keys=True) + "\n")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import SCALARS, bare, ndarray, view, wrap
+from . import counts
+from .arrays import SCALARS, bare, ndarray, remade, view, wrap
 from .counts import Undefined, launched, synced, uploaded
 
 
@@ -15,7 +16,7 @@ def memory(a):
     return a
 
 
-def adopt(name: str, result, sources: list[ndarray], wrote: bool = False):
+def adopt(name: str, result, sources: list[ndarray], wrote: bool = False, compute=None):
     """The stand-in's arrays for NumPy's results. Unless all are views of the sources it took one launch."""
     fresh = wrote or result is None
 
@@ -40,7 +41,11 @@ def adopt(name: str, result, sources: list[ndarray], wrote: bool = False):
     else:
         out = one(result)
     if fresh:
-        launched(name)
+        again = None
+        if counts.tape is not None and compute is not None:
+            arrays = list(out) if isinstance(out, (list, tuple)) else [out]
+            again = compute if wrote else remade([x._a for x in arrays], compute)
+        launched(name, again)
     return out
 
 
@@ -86,20 +91,34 @@ def adapt(name, function, params: list[str], *, where="cupy", sync=False, first_
             raise TypeError(f"{where}.{name}(): {labels[0]} must be a cupy.ndarray, got {type(args[0])}")
         read = [_argument(name, x, label, sources) for x, label in zip(args, places, strict=False)]
         named = {key: _argument(name, x, key, sources) for key, x in kwargs.items()}
-        try:
-            with np.errstate(all="ignore"):  # a GPU reports no floating-point errors
-                result = function(*read, **named)
-        except IndexError as error:
-            if "indices" in labels and "out of bounds" in str(error):
-                raise Undefined(f"{where}.{name}(): CuPy wraps such an index silently: {error}") from error
-            raise
-        wrote = kwargs.get("out") is not None or (
-            "out" in labels[: len(args)] and args[labels.index("out")] is not None
-        )
-        return adopt(name, result, sources, wrote)
+
+        def compute():
+            try:
+                with np.errstate(all="ignore"):  # a GPU reports no floating-point errors
+                    return function(*read, **named)
+            except IndexError as error:
+                if "indices" in labels and "out of bounds" in str(error):
+                    raise Undefined(f"{where}.{name}(): CuPy wraps such an index silently: {error}") from error
+                raise
+
+        target = kwargs.get("out")
+        if target is None and "out" in labels[: len(args)]:
+            target = args[labels.index("out")]
+        if target is None or counts.tape is None:
+            return adopt(name, compute(), sources, target is not None, compute)
+        before = bare(target).copy()
+        result = compute()
+        bare(target)[...] = before  # nothing is written before the graph is launched
+        return adopt(name, result, sources, True, compute)
 
     call.__name__ = call.__qualname__ = name
     return call
+
+
+def _by_addresses(arrays: list[np.ndarray]) -> bool:
+    """Whether CuPy joins the arrays in one kernel that reads a list of their addresses, else by a copy of each."""
+    alike = len(arrays) > 8 and len({a.dtype for a in arrays}) == 1
+    return alike and sum([a.nbytes for a in arrays]) < len(arrays) << 21
 
 
 def _argument(name, x, label, sources):
@@ -118,6 +137,8 @@ def _argument(name, x, label, sources):
         return np.asarray(x)
     if label == "tup" and isinstance(x, (list, tuple)) and any(type(item) is not ndarray for item in x):
         raise TypeError(f"cupy.{name}(): only cupy arrays can be joined, got {[type(item) for item in x]}")
+    if label == "tup" and _by_addresses([item._a for item in x]):
+        uploaded(f"{name} addresses")
     if isinstance(x, (list, tuple)) and label not in _ARRAYS:
         return type(x)(_argument(name, item, label, sources) for item in x)
     if isinstance(x, (list, tuple, np.ndarray)) or hasattr(x, "__array_ufunc__") or hasattr(x, "__array__"):

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import devices
-from .arrays import NAMES, bare, garbage, modules, ndarray, scatter, supported, wrap
-from .counts import launched, synced, uploaded
+from . import devices, kernels
+from .arrays import NAMES, bare, garbage, made, modules, ndarray, scatter, supported, wrap
+from .counts import launch, synced, uploaded
 from .functions import adapt
 
 # besides those whose documentation says so: all that read a count, a truth value or the numbers on the host
@@ -86,13 +86,17 @@ class ufunc:
         if out is not None:
             out = out if isinstance(out, tuple) else (out,)
             options["out"] = tuple([x if x is None else bare(x) for x in out])
-        with np.errstate(all="ignore"):
-            result = self._function(*inputs, **options)
-        launched(self.__name__)
-        if self.nout == 1:
-            return wrap(result) if out is None or out[0] is None else out[0]
-        given = (None,) * self.nout if out is None else out
-        return tuple([wrap(r) if x is None else x for r, x in zip(result, given, strict=True)])
+        if out is None or not any(x is not None for x in out):
+            return made(self.__name__, lambda: self._function(*inputs, **options))
+        if any(x is None for x in out):
+            raise NotImplementedError(f"{self.name}: the stand-in takes all outputs or none")
+
+        def run() -> None:
+            with np.errstate(all="ignore"):
+                self._function(*inputs, **options)
+
+        launch(self.__name__, run)
+        return out[0] if self.nout == 1 else out
 
     def _split(self, args: tuple, out):
         """Inputs and outputs, where the outputs are given by position."""
@@ -147,16 +151,14 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
         out = obj.astype(dtype, order=order or "K", copy=bool(copy))
         return out if ndmin <= out.ndim else out.reshape((1,) * (ndmin - out.ndim) + out.shape)
     if isinstance(obj, (list, tuple)) and any(type(x) is ndarray for x in obj):
-        joined = np.stack([bare(x) for x in obj if type(x) is ndarray or _refuse_mixture(x)])
-        launched("array")
-        return wrap(joined if dtype is None else joined.astype(supported(dtype)))
+        parts = [bare(x) for x in obj if type(x) is ndarray or _refuse_mixture(x)]
+        return made("array", lambda: np.stack(parts) if dtype is None else np.stack(parts).astype(supported(dtype)))
     host = np.array(obj, dtype=dtype, order=order or "K", ndmin=ndmin)
     supported(host.dtype)
     if host.ndim:
         uploaded("array")
-    else:
-        launched("fill")  # a scalar goes as an argument of the kernel
-    return wrap(host)
+        return wrap(host)
+    return made("fill", host.copy)  # a scalar goes as an argument of the kernel
 
 
 def _refuse_mixture(x):
@@ -192,9 +194,8 @@ def where(condition, x=None, y=None):
         raise TypeError(f"cupy.where(): condition must be a cupy.ndarray, got {type(condition)}")
     if x is None:
         return condition.nonzero()
-    result = np.where(bare(condition), bare(x), bare(y))
-    launched("where")
-    return wrap(result)
+    condition, x, y = bare(condition), bare(x), bare(y)
+    return made("where", lambda: np.where(condition, x, y))
 
 
 def get_array_module(*args):
@@ -263,19 +264,22 @@ def _scatter(function: np.ufunc) -> Callable:
     return call
 
 
-def _pinned(make: Callable) -> Callable:
-    """Pinned memory is host memory: a NumPy array."""
+def empty_pinned(shape, dtype=float, order="C"):
+    """Pinned memory is host memory: a NumPy array on memory that says so."""
+    like = np.empty(shape, dtype, order)
+    flat = np.frombuffer(devices.alloc_pinned_memory(max(like.nbytes, 1)), dtype, like.size)
+    return garbage(flat.reshape(like.shape, order=order))
 
-    def call(shape, dtype=float, order="C"):
-        return make(shape, dtype, order)
 
-    return call
+def zeros_pinned(shape, dtype=float, order="C"):
+    out = empty_pinned(shape, dtype, order)
+    out[...] = 0
+    return out
 
 
 def rsqrt(x):
-    result = np.sqrt(bare(x))
-    launched("rsqrt")
-    return wrap(np.reciprocal(result))
+    a = bare(x)
+    return made("rsqrt", lambda: np.reciprocal(np.sqrt(a)))
 
 
 def _zeta(s: float, x: float) -> float:
@@ -311,15 +315,14 @@ def _special(name: str) -> Callable:
         x = given[-1]
         if type(x) is not ndarray:
             raise TypeError(f"cupyx.scipy.special.{name}(): Unsupported type {type(x)}")
-        result = function(*given[:-1], bare(x)).astype(x.dtype if x.dtype.kind == "f" else np.float64)
-        launched(name)
-        return wrap(result)
+        a, dtype = bare(x), x.dtype if x.dtype.kind == "f" else np.float64
+        return made(name, lambda: function(*given[:-1], a).astype(dtype))
 
     return call
 
 
-devices.MemoryPool.array_type = ndarray
-_pool, _pinned_pool = devices.MemoryPool(), devices.PinnedMemoryPool()
+_pool, _pinned_pool = devices.default_pool, devices.PinnedMemoryPool()
+memory = Namespace("cupy.cuda.memory", OutOfMemoryError=devices.OutOfMemoryError)
 
 runtime = Namespace(
     "cupy.cuda.runtime",
@@ -329,6 +332,9 @@ runtime = Namespace(
     getDevice=lambda: devices.current.device,
     setDevice=lambda device: devices.Device(device).use(),
     deviceSynchronize=lambda: devices.Device().synchronize(),
+    driverGetVersion=lambda: 13000,
+    runtimeGetVersion=lambda: 13000,
+    memGetInfo=lambda: devices.Device().mem_info,
     is_hip=False,
 )
 
@@ -343,8 +349,12 @@ cuda = Namespace(
     runtime=runtime,
     is_available=lambda: True,
     get_device_id=lambda: devices.current.device,
-    **{n: getattr(devices, n) for n in ("Device", "Stream", "MemoryPool", "PinnedMemoryPool", "alloc_pinned_memory")},
-    get_current_stream=devices.get_current_stream,
+    **{
+        n: getattr(devices, n)
+        for n in "Device Event Graph MemoryHook MemoryPool PinnedMemoryPointer PinnedMemoryPool Stream "
+        "alloc_pinned_memory get_allocator get_current_stream get_elapsed_time set_allocator using_allocator".split()
+    },
+    memory=memory,
 )
 random = Namespace(
     "cupy.random",
@@ -376,9 +386,9 @@ cupy = Namespace(
     is_available=lambda: True,
     get_default_memory_pool=lambda: _pool,
     get_default_pinned_memory_pool=lambda: _pinned_pool,
-    ElementwiseKernel=devices.ElementwiseKernel,
-    ReductionKernel=devices.ReductionKernel,
-    RawKernel=devices.RawKernel,
+    ElementwiseKernel=kernels.ElementwiseKernel,
+    ReductionKernel=kernels.ReductionKernel,
+    RawKernel=kernels.RawKernel,
     cuda=cuda,
     random=random,
     linalg=linalg,
@@ -390,10 +400,12 @@ cupyx = Namespace(
     scatter_add=_scatter(np.add),
     scatter_max=_scatter(np.maximum),
     scatter_min=_scatter(np.minimum),
-    empty_pinned=_pinned(np.empty),
-    zeros_pinned=_pinned(np.zeros),
+    empty_pinned=empty_pinned,
+    zeros_pinned=zeros_pinned,
     rsqrt=rsqrt,
     scipy=scipy,
 )
 modules.update({"numpy": cupy, "numpy.linalg": linalg, "numpy.lib.stride_tricks": stride_tricks})
-MODULES = {m.__name__: m for m in (cupy, cupyx, cuda, runtime, random, linalg, lib, stride_tricks, scipy, special)}
+MODULES = {
+    m.__name__: m for m in (cupy, cupyx, cuda, memory, runtime, random, linalg, lib, stride_tricks, scipy, special)
+}

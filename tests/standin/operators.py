@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import NAMES, SCALARS, bare, ndarray, wrap
-from .counts import launched
+from .arrays import NAMES, SCALARS, bare, made, ndarray
+from .counts import launch
 from .functions import adapt
 
 
@@ -24,10 +24,7 @@ def _binary(ufunc, reflected: bool):
         if type(other) is not ndarray and not isinstance(other, SCALARS) and _defers(other):
             return NotImplemented
         a, b = bare(self), bare(other)
-        with np.errstate(all="ignore"):
-            result = ufunc(b, a) if reflected else ufunc(a, b)
-        launched(name)
-        return tuple(map(wrap, result)) if type(result) is tuple else wrap(result)
+        return made(name, lambda: ufunc(b, a) if reflected else ufunc(a, b))
 
     return operator
 
@@ -37,9 +34,12 @@ def _in_place(ufunc):
 
     def operator(self, other):
         a, b = bare(self), bare(other)  # no deferring: CuPy hands the operand to its kernel, which refuses it
-        with np.errstate(all="ignore"):
-            ufunc(a, b, out=a)
-        launched(name)
+
+        def run() -> None:
+            with np.errstate(all="ignore"):
+                ufunc(a, b, out=a)
+
+        launch(name, run)
         return self
 
     return operator
@@ -47,10 +47,8 @@ def _in_place(ufunc):
 
 def _unary(ufunc):
     def operator(self):
-        with np.errstate(all="ignore"):
-            result = ufunc(bare(self))
-        launched(ufunc.__name__)
-        return wrap(result)
+        a = bare(self)
+        return made(ufunc.__name__, lambda: ufunc(a))
 
     return operator
 

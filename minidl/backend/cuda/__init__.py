@@ -3,8 +3,48 @@
 This folder is the only place that imports CuPy; it is loaded when `'cuda'` is first asked for.
 """
 
-from .. import Backend, linalg, rows, shared
-from . import arrays
-from .arrays import check, cupy
+from .driver import check, cupy  # says what is missing, before anything else needs it
 
-BACKEND = Backend("cuda", cupy.ndarray, cupy, (shared, rows, arrays, linalg))
+# isort: split
+from .. import Backend, linalg, rows, shared
+from . import (
+    arrays,
+    attention,
+    batch_norm,
+    conv,
+    cublas,
+    cudnn,
+    dropout,
+    elementwise,
+    graphs,
+    loss,
+    memory,
+    norm,
+    pool,
+    recording,
+    recurrent,
+    softmax,
+    squares,
+)
+
+MODULES = (
+    shared,
+    rows,
+    arrays,
+    linalg,
+    conv,
+    pool,
+    attention,
+    recurrent,
+    batch_norm,
+    dropout,
+    elementwise,
+    loss,
+    norm,
+    softmax,
+    squares,
+)
+BACKEND = Backend("cuda", cupy.ndarray, cupy, MODULES)
+# for what is no op
+BACKEND.__dict__.update(cublas=cublas, cudnn=cudnn, graphs=graphs, memory=memory, recording=recording)
+memory.install()

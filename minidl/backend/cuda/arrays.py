@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import math
 
+import cupy
 import numpy as np
+from cupyx.scipy import special
 
 from .. import EXACT, device
-from .. import random as host_random
-
-try:
-    import cupy
-    from cupyx.scipy import special
-except ImportError as error:
-    raise RuntimeError(
-        "device 'cuda': CuPy is not installed; install the extra that fits your CUDA driver: "
-        "pip install 'minidl[cuda13]' or pip install 'minidl[cuda12]'"
-    ) from error
+from . import embedding
+from .blas import gemm as matmul  # noqa: F401  (under the name that ops use)
+from .driver import check  # noqa: F401
+from .graphs import refuse as _refuse
+from .memory import copied_from_pinned as _copied_from_pinned
+from .memory import is_pinned as _is_pinned
 
 
-def check(where: device) -> None:
-    """Raise unless `where` names a GPU that is there."""
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(
-            f"device '{where}': CuPy {cupy.__version__} found no usable GPU or driver ({error})"
-        ) from error
-    if count == 0 or (where.index or 0) >= count:
-        raise RuntimeError(f"device '{where}': this machine has {count} GPU(s), numbered from 0")
+def from_host(array, where: device | None = None, non_blocking: bool = False):
+    """A copy of a NumPy array (or of an array on another GPU) on the GPU `where`.
 
-
-def from_host(array, where: device | None = None):
-    """A copy of a NumPy array (or of an array on another GPU) on the GPU `where`."""
+    The host waits only until it has copied the array to page-locked memory of CuPy's; non_blocking: not even for that,
+    if the array is in such memory already. It must then not be changed before the copy has been made.
+    """
+    _refuse("copies from the host to the GPU")
     with cupy.cuda.Device(None if where is None else where.index):
-        return cupy.asarray(array)
+        return _copied_from_pinned(array) if non_blocking and _is_pinned(array) else cupy.asarray(array)
+
+
+def filled(shape, value, dtype, where: device | None = None):
+    """A new array on a device, full of a value; None: of whatever lay in memory. Nothing is copied from the host."""
+    with cupy.cuda.Device(None if where is None else where.index):
+        return cupy.empty(shape, dtype) if value is None else cupy.full(shape, value, dtype)
+
+
+def numbered(start, end, step, dtype, where: device | None = None):
+    """start, start + step, ... below `end`, whole numbers, on a device. Nothing is copied from the host."""
+    with cupy.cuda.Device(None if where is None else where.index):
+        return cupy.arange(start, end, step, dtype)
 
 
 def to_host(array) -> np.ndarray:
@@ -97,9 +100,11 @@ def _add_at(y, index, g) -> None:
     """y[index] += g of new zeros; a repeated index adds up, by atomics in any order, or if asked for in one order."""
     if not EXACT["deterministic"]:
         return cupy.add.at(y, index, g)
+    if isinstance(index, cupy.ndarray):  # rows, as of an embedding
+        rows = cupy.where(index < 0, index + len(y), index).astype("int64", copy=False)
+        return embedding.put_sums(y, rows.reshape(-1), cupy.broadcast_to(g, rows.shape + y.shape[1:]))
     places = cupy.arange(y.size).reshape(y.shape)[index]
-    rows, sums, _ = sum_rows(places.reshape(-1), cupy.broadcast_to(g, places.shape).reshape(-1), y.size)
-    y.reshape(-1)[rows] = sums
+    embedding.put_sums(y, places.reshape(-1), cupy.broadcast_to(g, places.shape))
 
 
 def scatter_add(x, index, axis, size):
@@ -173,8 +178,3 @@ def polygamma(x, n):
     if n == 0:
         return special.psi(x)
     return (-1.0) ** (n + 1) * math.factorial(n) * special.zeta(n + 1.0, x)
-
-
-def dropout_mask(shape, p: float, key: tuple[int, int]):
-    """The host's mask, uploaded: the same elements are dropped on every device."""
-    return cupy.asarray(host_random.dropout_mask(shape, p, key))

@@ -90,6 +90,7 @@ class Normalize:
             raise ValueError(f"Normalize: expected finite means, got mean={mean}")
         if not (np.isfinite(self._std).all() and self._std.all()):
             raise ValueError(f"Normalize: expected finite stds other than 0, got std={std}")
+        self._there: dict[Any, list] = {}  # mean and std as arrays, by device and dtype
 
     def __call__(self, image: Tensor) -> Tensor:
         return self._apply(image, self.inplace)
@@ -112,7 +113,10 @@ class Normalize:
                     f"Normalize: the image {tuple(x.shape)} has {x.shape[-3]} channels, {name} {len(v)} values"
                 )
         B = backend_of(x)
-        mean, std = (B.from_host(v.astype(x.dtype), B.device_of(x)) for v in (self._mean, self._std))
+        key = (B.device_of(x), x.dtype)
+        if key not in self._there:
+            self._there[key] = [B.from_host(v.astype(x.dtype), key[0]) for v in (self._mean, self._std)]
+        mean, std = self._there[key]
         if image.requires_grad and mode.grad:
             if inplace:
                 raise RuntimeError("Normalize: inplace=True on a tensor that requires a gradient; use inplace=False")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError
 from ...ops import activation as A
 from ...ops import elementwise as E
@@ -21,7 +23,7 @@ def _result(name: str, input: Tensor, inplace: bool, compute) -> Tensor:
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     a_tensor(input, "relu")
-    return input.assign("relu_", lambda: E.relu(input)) if inplace else E.relu(input)
+    return input.assign("relu_", functools.partial(E.relu, input)) if inplace else E.relu(input)
 
 
 def relu_(input: Tensor) -> Tensor:
@@ -135,6 +137,7 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     return leaky_relu(input, negative_slope, True)
 
 
+@whole
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight x. He et al., 2015.
 
@@ -280,6 +283,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return A.softplus(x, beta=beta, threshold=limit)
 
 
+@whole
 def logsigmoid(input: Tensor) -> Tensor:
     """log(1 / (1 + e^-x)), without overflow."""
     return -A.softplus(-floating(input, "logsigmoid"), threshold=math.inf)

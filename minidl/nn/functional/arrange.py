@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError, backend_of
 from ...functions.arguments import separate
 from ...ops import pool as P
@@ -38,7 +39,6 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) 
     if any(n + a + b < 0 or n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(shape, width, strict=True)):
         raise ArgumentError(f"pad: {tuple(pad)} takes away more than there is of {tuple(shape)}")
     if mode != "constant":
-        given = input
         if value not in (None, 0):
             raise ArgumentError(f"pad: value={value} has no meaning for mode={mode!r}")
         if not 2 <= len(pad) <= 6 or nd - len(pad) // 2 not in (1, 2):
@@ -46,14 +46,25 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) 
                 f"pad: mode={mode!r} is for the last 1, 2 or 3 dimensions of (N, C, ...) or (C, ...), got "
                 f"{tuple(pad)} for input {tuple(shape)}"
             )
-        for axis, (before, after) in enumerate(width):
-            if before or after:
-                input = _continued(input, axis, before, after, mode)
-        return separate(input, given)
+        return separate((_around if mode == "circular" else _beyond)(input, width, mode), input)
     if any(n < 0 for both in width for n in both):
         cut = tuple([slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(shape, width, strict=True)])
         input, width = S.getitem(input, index=cut), [(max(a, 0), max(b, 0)) for a, b in width]
     return S.pad(input, width=tuple(width), value=0.0 if value is None else value)
+
+
+def _around(x: Tensor, width, mode: str) -> Tensor:
+    """x with elements of its own around it."""
+    for axis, (before, after) in enumerate(width):
+        if before or after:
+            x = _continued(x, axis, before, after, mode)
+    return x
+
+
+@whole
+def _beyond(x: Tensor, width, mode: str) -> Tensor:
+    """`_around`, which autocast takes for one op."""
+    return _around(x, width, mode)
 
 
 def _continued(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError
 from ...ops import attention as A
 from ...tensor import Tensor
@@ -66,6 +67,7 @@ def _masked(scores: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return scores + F.where(nothing, 0.0, mask), nothing
 
 
+@whole
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...tensor import Tensor
 from ..checks import floating, same_dtype
 
 
+@whole
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y[o] = sum over i and j of x1[i] weight[o, i, j] x2[j], + bias[o].
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError
 from ...ops import conv as C
 from ...ops import linalg as L
@@ -35,7 +36,7 @@ def conv2d(
     P = floor((H + 2 pad - d (K - 1) - 1) / s) + 1.
     """
     same_dtype(input, weight, "conv2d")
-    stride, dilation = pair(stride, "stride", "conv2d"), pair(dilation, "dilation", "conv2d")
+    stride, dilation = ints(stride, 2, "stride", "conv2d"), ints(dilation, 2, "dilation", "conv2d")
     x, single = images(input, "conv2d")
     y = _conv("conv2d", x, weight, bias, stride, padding, dilation, groups)
     return F.squeeze(y, 0) if single else y
@@ -139,7 +140,7 @@ def _conv(where, x, weight, bias, stride, padding, dilation, groups) -> Tensor:
         if any(after != before for before, after in width):
             x, padding = S.pad(x, width=((0, 0), (0, 0), *width), value=0.0), (0, 0)
     else:
-        padding = pair(padding, "padding", where, low=0)
+        padding = ints(padding, 2, "padding", where, low=0)
     if bias is not None and bias.array.shape != weight.array.shape[:1]:
         raise ArgumentError(f"{where}: bias has shape {tuple(bias.shape)}, expected {tuple(weight.shape[:1])}")
     return C.conv2d(x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
@@ -209,6 +210,7 @@ def _transposed(where, x, weight, bias, stride, padding, output_padding, groups,
     return y if bias is None else y + F.reshape(bias, (1, channels, *(1,) * len(kernel)))
 
 
+@whole
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -236,6 +238,7 @@ def conv_transpose2d(
     return F.squeeze(y, 0) if single else y
 
 
+@whole
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -262,6 +265,7 @@ def conv_transpose1d(
     return F.squeeze(F.squeeze(y, 2), 0) if single else F.squeeze(y, 2)
 
 
+@whole
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import backend_of
 from ...ops import elementwise as E
 from ...ops import reduce as R
@@ -26,6 +27,7 @@ def norm(x: Tensor, p: float, dim) -> Tensor:
     return R.norm(x, p=p, axis=dim, keepdims=True)
 
 
+@whole
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(||x1||, eps) max(||x2||, eps)) along `dim`; the two are broadcast against each other.
 
@@ -40,6 +42,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return R.sum(a * b, axis=dim)
 
 
+@whole
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """The p-norms of the differences of all pairs of rows: 0 and 1, 0 and 2, ..., 1 and 2, ...
 

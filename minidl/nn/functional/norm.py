@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from ... import functions as F
-from ...backend import ArgumentError
+from ...amp.casting import whole
+from ...backend import ArgumentError, backend_of
 from ...ops import elementwise as E
 from ...ops import norm as N
 from ...tensor import Tensor
@@ -57,7 +58,7 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ArgumentError("batch_norm: running_mean and running_var are needed when training is False")
-        return N.batch_norm_fixed(input, weight, bias, running_mean, running_var, eps=eps)
+        return _like(N.batch_norm_fixed(input, weight, bias, running_mean, running_var, eps=eps), input)
     m = math.prod(shape) // shape[1] if shape[1] else 0
     if m < 2:
         raise ArgumentError(
@@ -65,14 +66,20 @@ def batch_norm(
         )
     y, mean, var = N.batch_norm(input, weight, bias, eps=eps)
     _follow(running_mean, mean.array, momentum)
-    _follow(running_var, var.array * (m / (m - 1)), momentum)
-    return y
+    _follow(running_var, var.array, momentum, m / (m - 1))
+    return _like(y, input)
 
 
-def _follow(running: Tensor | None, new, momentum: float) -> None:
-    """Move a running statistic towards the new one."""
+def _like(y: Tensor, x: Tensor) -> Tensor:
+    """y in half precision if x is: weights and statistics may be float32 all the same, and so the arithmetic is."""
+    return y.to(x.dtype) if x.array.dtype == np.float16 and y.array.dtype != np.float16 else y
+
+
+def _follow(running: Tensor | None, new, momentum: float, scale: float = 1.0) -> None:
+    """Move a running statistic towards the new one, times scale."""
     if running is not None:
-        running.write(running.array * (1 - momentum) + new * momentum)
+        backend_of(running.array).follow(running.array, new, momentum, scale)
+        running.changed()
 
 
 def _trailing(where: str, x: Tensor, normalized_shape, **named: Tensor | None) -> tuple[int, ...]:
@@ -87,6 +94,7 @@ def _trailing(where: str, x: Tensor, normalized_shape, **named: Tensor | None) -
     return tuple(range(len(shape) - len(sizes), len(shape)))
 
 
+@whole
 def layer_norm(
     input: Tensor, normalized_shape, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
@@ -100,9 +108,10 @@ def layer_norm(
     """
     x = floating(input, "layer_norm")
     axis = _trailing("layer_norm", x, normalized_shape, weight=weight, bias=bias)
-    return N.layer_norm(x, weight, bias, axis=axis, eps=eps)[0]
+    return _like(N.layer_norm(x, weight, bias, axis=axis, eps=eps)[0], x)
 
 
+@whole
 def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
     """y = weight x / sqrt(mean of x^2 + eps), with the mean over the last axes of each sample.
 
@@ -112,9 +121,10 @@ def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, eps:
     x = floating(input, "rms_norm")
     axis = _trailing("rms_norm", x, normalized_shape, weight=weight)
     eps = float(np.finfo(x.array.dtype).eps) if eps is None else eps
-    return N.layer_norm(x, weight, None, axis=axis, eps=eps, center=False)[0]
+    return _like(N.layer_norm(x, weight, None, axis=axis, eps=eps, center=False)[0], x)
 
 
+@whole
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
@@ -135,9 +145,10 @@ def group_norm(
         raise ArgumentError(f"group_norm: expected more than one value per channel, got input {shape}")
     x = x.reshape(n, num_groups, channels // num_groups, math.prod(shape[2:]))
     affine = [None if v is None else v.reshape(1, num_groups, -1, 1) for v in (weight, bias)]
-    return N.layer_norm(x, *affine, axis=(2, 3), eps=eps)[0].reshape(shape)
+    return _like(N.layer_norm(x, *affine, axis=(2, 3), eps=eps)[0], x).reshape(shape)
 
 
+@whole
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -163,7 +174,7 @@ def instance_norm(
     if not use_input_stats:
         if running_mean is None or running_var is None:
             raise ArgumentError("instance_norm: running_mean and running_var are needed when use_input_stats is False")
-        return N.batch_norm_fixed(x, weight, bias, running_mean, running_var, eps=eps)
+        return _like(N.batch_norm_fixed(x, weight, bias, running_mean, running_var, eps=eps), x)
     m = math.prod(shape[2:])
     if m < 2:
         raise ArgumentError(f"instance_norm: expected more than one value per channel when training, got input {shape}")
@@ -172,10 +183,11 @@ def instance_norm(
     y, mean, var = N.layer_norm(x, *affine, axis=tuple(range(2, len(shape))), eps=eps)
     for kept, new, scale in ((running_mean, mean, 1.0), (running_var, var, m / (m - 1))):
         if kept is not None and shape[0]:  # no samples have no average
-            _follow(kept, F.mean(new.detach().reshape(shape[:2]), 0).array * scale, momentum)
-    return y
+            _follow(kept, F.mean(new.detach().reshape(shape[:2]), 0).array, momentum, scale)
+    return _like(y, x)
 
 
+@whole
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """y = x / (k + alpha times the mean of x^2 over `size` neighbouring channels, zeros beyond the ends)^beta.
 

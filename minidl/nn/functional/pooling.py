@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError, backend_of, get_backend
 from ...ops import elementwise as E
 from ...ops import linalg as L
@@ -27,7 +28,7 @@ def _pooling(where, input, kernel_size, stride, padding, dilation, dims=2):
     padding, dilation = ints(padding, dims, "padding", where, low=0), ints(dilation, dims, "dilation", where)
     if dims == 1:  # lines are images of one row
         kernel, stride, padding, dilation = (1, *kernel), (1, *stride), (0, *padding), (1, *dilation)
-    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+    if any(padding) and any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise ArgumentError(
             f"{where}: padding must be at most half of the kernel, got padding {padding} for kernel {kernel}"
         )
@@ -152,6 +153,7 @@ def max_pool1d_with_indices(
     return max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
+@whole
 def max_pool3d(
     input: Tensor,
     kernel_size,
@@ -173,6 +175,7 @@ def max_pool3d(
     return y, F.squeeze(positions(), 0) if single else positions()
 
 
+@whole
 def max_pool3d_with_indices(
     input: Tensor,
     kernel_size,
@@ -257,6 +260,7 @@ def avg_pool1d(
     return _line(_avg_pool("avg_pool1d", x, how, ceil_mode, count_include_pad), single)
 
 
+@whole
 def avg_pool3d(
     input: Tensor,
     kernel_size,
@@ -360,6 +364,7 @@ def along(x: Tensor, axis: int, weights: Tensor) -> Tensor:
     return F.reshape(y, (*shape[:axis], weights.array.shape[0], *shape[axis + 1 :]))
 
 
+@whole
 def adaptive_avg_pool1d(input: Tensor, output_size) -> Tensor:
     """The means of output_size windows that cover the input; they overlap where it does not divide the length.
 
@@ -368,6 +373,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size) -> Tensor:
     return _line(*_adaptive_avg("adaptive_avg_pool1d", input, output_size, 1))
 
 
+@whole
 def adaptive_avg_pool2d(input: Tensor, output_size) -> Tensor:
     """The means of P x Q windows that cover the image; they overlap where P and Q do not divide its size.
 
@@ -381,6 +387,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size) -> Tensor:
     return F.squeeze(y, 0) if single else y
 
 
+@whole
 def adaptive_avg_pool3d(input: Tensor, output_size) -> Tensor:
     """The means of O x P x Q windows that cover the volume, as `adaptive_avg_pool2d`.
 
@@ -449,6 +456,7 @@ def adaptive_max_pool2d(input: Tensor, output_size, return_indices: bool = False
     return y, F.squeeze(positions(), 0) if single else positions()
 
 
+@whole
 def adaptive_max_pool3d(input: Tensor, output_size, return_indices: bool = False):
     """The largest values of O x P x Q windows that cover the volume, as in `adaptive_avg_pool3d`."""
     y, single, positions = _adaptive_max("adaptive_max_pool3d", input, output_size, 3)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError, get_backend
 from ...functions.arguments import separate
 from ...ops import shape as S
@@ -140,17 +141,24 @@ def interpolate(
         raise ArgumentError(f"interpolate: expected sizes of at least 1, got {old} to {new}")
     if mode == "area":
         return ADAPTIVE_AVERAGES[dims](x, new)
-    for axis, n, m, scale in zip(range(2, len(shape)), old, new, scales, strict=True):
+    return separate(_resized(x, mode, new, scales, bool(align_corners), bool(antialias)), input)
+
+
+@whole
+def _resized(x: Tensor, mode: str, new, scales, align_corners: bool, antialias: bool) -> Tensor:
+    """One dimension after the other."""
+    old, dims = x.array.shape[2:], len(new)
+    for axis, n, m, scale in zip(range(2, 2 + dims), old, new, scales, strict=True):
         if mode in _DIMS:
             kind = {"bicubic": "cubic", "lanczos": "lanczos"}.get(mode, "linear")
             if n != m or (kind == "cubic" and not antialias and scale not in (None, 1.0)):  # which PyTorch does anyway
-                how = (n, m, scale, bool(align_corners), bool(antialias), x.array.dtype, x.device)
+                how = (n, m, scale, align_corners, antialias, x.array.dtype, x.device)
                 x = along(x, axis, wrap(_between(kind, *how)))
         elif n != m or scale not in (None, 1.0):
             if mode == "nearest" and dims == 2 and m in (n, 2 * n):  # as PyTorch has it, for images alone
                 scale = None
             x = _picked(x, axis, m, _nearest(n, m, scale, mode == "nearest-exact"))
-    return separate(x, input)
+    return x
 
 
 def _picked(x: Tensor, axis: int, m: int, index: np.ndarray) -> Tensor:

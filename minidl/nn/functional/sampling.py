@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError, backend_of, get_backend
 from ...ops import elementwise as E
 from ...ops import linalg as L
@@ -122,6 +123,7 @@ def _taps(at: Tensor, n: int, mode: str, padding: str, align_corners: bool) -> l
     return found
 
 
+@whole
 def grid_sample(
     input: Tensor,
     grid: Tensor,

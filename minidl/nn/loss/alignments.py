@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import backend_of
 from ...ops import loss as O
 from ...tensor import Tensor, wrap
@@ -59,6 +60,7 @@ def _padded(targets: Tensor, lengths: np.ndarray, classes: int) -> np.ndarray:
     return given
 
 
+@whole
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError
 from ...ops import activation as A
 from ...ops import loss as O
@@ -22,6 +23,7 @@ from .base import (
 )
 
 
+@whole
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None, reduce=None, reduction: str = "mean"
 ) -> Tensor:
@@ -39,6 +41,7 @@ def binary_cross_entropy(
     return reduced(terms if weight is None else terms * weight, reduction)
 
 
+@whole
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -63,6 +66,7 @@ def binary_cross_entropy_with_logits(
     return reduced(terms if weight is None else terms * weight, reduction)
 
 
+@whole
 def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-t x)), its mean or sum, for t = 1 or -1; exact for large x too.
 
@@ -73,6 +77,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=No
     return reduced(A.softplus(-(input * target)), reduction)
 
 
+@whole
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None, reduce=None, reduction: str = "mean"
 ) -> Tensor:

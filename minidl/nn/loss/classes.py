@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 
 import numpy as np
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError, backend_of
 from ...ops import elementwise as E
 from ...ops import loss as O
@@ -57,11 +57,13 @@ def _classes(where, input, target, weight) -> tuple[Tensor, Tensor]:
 def _all_valid(where, target, classes, ignore_index) -> bool:
     """Whether every class lies in its range; False if some are `ignore_index`, and an error if others do not.
 
-    Where looking at the values would wait for a device nothing is known: False.
+    Where looking at the values would wait for a device, it is known of targets that were checked when they came in
+    (`TensorDataset(..., classes=10)`, the image data sets); of others nothing is: False.
     """
     array = target.array
     if not isinstance(array, np.ndarray):
-        return False
+        below = target.below if target.version and not target.version[0] else None
+        return below is not None and below <= classes and not 0 <= ignore_index < classes
     B = backend_of(array)
     try:
         B.check_index(array, classes, where)
@@ -74,10 +76,7 @@ def _all_valid(where, target, classes, ignore_index) -> bool:
 def _row_weights(target, weight, ignore_index, dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Classes without ignored ones (0 in their place), the weight of each (0 if ignored), and which count."""
     B = backend_of(target.array)
-    t = B.astype(target.array, "int64")  # `ignore_index` may lie outside a smaller type
-    counts = B.not_equal(t, ignore_index)
-    safe = B.where(counts, t, 0)
-    w = B.astype(counts, dtype)
+    safe, w, counts = B.counted(target.array, int(ignore_index), dtype)
     if weight is not None:
         w = w * B.astype(weight.array, dtype)[safe]
     return wrap(safe), wrap(w), wrap(counts)
@@ -86,12 +85,11 @@ def _row_weights(target, weight, ignore_index, dtype) -> tuple[Tensor, Tensor, T
 def _over(terms, w) -> Tensor:
     """sum of terms / sum of w; where nothing counts nan, with gradients of 0."""
     B = backend_of(w.array)
-    total = B.sum(w.array)
-    none = B.equal(total, 0)
-    nan = B.astype(B.asarray(B.where(none, math.nan, 0.0)), total.dtype)
-    return F.sum(terms * wrap(B.asarray(1.0 / (total + none)))) + wrap(nan)  # in float16 the plain sum may overflow
+    share, nan = B.shares(B.asarray(B.sum(w.array)))
+    return F.sum(terms * wrap(share)) + wrap(nan)  # in float16 the plain sum may overflow
 
 
+@whole
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -126,6 +124,7 @@ def _counted(terms, w, counts, reduction) -> Tensor:
     return _over(terms, w) if reduction == "mean" else reduced(terms, reduction)
 
 
+@whole
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -197,6 +196,7 @@ def _soft_cross_entropy(x, p, weight, reduction, smoothing) -> Tensor:
     return F.sum(terms) / terms.array.size if reduction == "mean" else reduced(terms, reduction)
 
 
+@whole
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -236,6 +236,7 @@ def _check_power(where: str, p) -> None:
         raise ArgumentError(f"{where}: p must be 1 or 2, got {p!r}")
 
 
+@whole
 def multilabel_margin_loss(
     input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean"
 ) -> Tensor:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError
 from ...ops import elementwise as E
 from ...ops import reduce as R
@@ -35,6 +36,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     return F.unsqueeze(y, -1) if keepdim else y
 
 
+@whole
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean"
 ) -> Tensor:
@@ -48,6 +50,7 @@ def hinge_embedding_loss(
     return reduced(E.where(E.equal(target, 1), input, E.clip(margin - input, low=0.0)), reduction)
 
 
+@whole
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -80,6 +83,7 @@ def cosine_embedding_loss(
     return reduced(E.where(E.equal(target, 1), 1 - cosine, E.clip(cosine - margin, low=0.0)), reduction)
 
 
+@whole
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -122,6 +126,7 @@ def _triplet(where, anchor, positive, negative, distance, margin, swap, reductio
     return reduced(E.clip(margin + near - far, low=0.0), reduction)
 
 
+@whole
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,

@@ -6,6 +6,7 @@ import math
 import warnings
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError, backend_of
 from ...ops import elementwise as E
 from ...tensor import Tensor, wrap
@@ -13,6 +14,7 @@ from ..checks import a_tensor, floating, number
 from .base import Loss, TargetLoss, check_reduction, check_values, pairwise, reduced, refuse_empty
 
 
+@whole
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -45,6 +47,7 @@ def kl_div(
     return reduced(terms, reduction)
 
 
+@whole
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import functions as F
+from ...amp.casting import whole
 from ...backend import ArgumentError
 from ...ops import elementwise as E
 from ...ops import loss as O
@@ -28,6 +29,7 @@ def _weighted(terms, weight, reduction) -> Tensor:
     return F.sum(terms) / F.sum(weight) if reduction == "mean" else reduced(terms, reduction)
 
 
+@whole
 def mse_loss(
     input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -41,6 +43,7 @@ def mse_loss(
     return _weighted(O.mse_loss(input, target, reduction="none"), weight, reduction)
 
 
+@whole
 def l1_loss(
     input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -52,6 +55,7 @@ def l1_loss(
     return _weighted(E.absolute(E.subtract(input, target)), weight, reduction)
 
 
+@whole
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -69,6 +73,7 @@ def smooth_l1_loss(
     return reduced(O.huber(d, delta=beta) / beta if beta else E.absolute(d), reduction)
 
 
+@whole
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:

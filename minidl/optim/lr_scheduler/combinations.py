@@ -9,7 +9,7 @@ from typing import Any
 from ..checks import whole
 from ..optimizer import Optimizer, _plain
 from .plateau import ReduceLROnPlateau
-from .scheduler import LRScheduler
+from .scheduler import LRScheduler, not_captured
 
 
 class SequentialLR(LRScheduler):
@@ -136,6 +136,7 @@ class ChainedScheduler(LRScheduler):
 
     def step(self) -> None:  # type: ignore[override]
         """Go on by one step."""
+        not_captured(self)
         self._extend()
         self.last_epoch += 1
         for part in self._schedulers:

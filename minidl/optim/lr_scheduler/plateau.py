@@ -9,7 +9,7 @@ from typing import Any, SupportsFloat
 from ..checks import number, whole
 from ..optimizer import Optimizer, _plain
 from ..schedules.schedule import choice
-from .scheduler import EPOCH_DEPRECATION_WARNING, LRScheduler, notice
+from .scheduler import EPOCH_DEPRECATION_WARNING, LRScheduler, not_captured, notice
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -62,6 +62,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take note of the metric of an epoch, and reduce the rate if it is time."""
+        not_captured(self)
         current = float(metrics)
         if epoch is not None:
             warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ...backend import CAPTURES
 from ...tensor import Tensor
 from ..checks import is_number
 from ..optimizer import Optimizer, _plain
@@ -24,6 +25,12 @@ class Share:
 
     def __init__(self, own: list, found: list, rest: bool = False) -> None:
         self.own, self.found, self.rest = own, found, rest
+
+
+def not_captured(scheduler) -> None:
+    """Raise while a step is captured in a graph, which cannot count."""
+    if CAPTURES:
+        raise RuntimeError(f"{type(scheduler).__name__}.step: a captured step cannot count; call it after the step")
 
 
 class LRScheduler:
@@ -220,6 +227,7 @@ class LRScheduler:
         self._counted_update(epoch)
 
     def _counted_update(self, epoch: int | None = None) -> None:
+        not_captured(self)
         self._step_count += 1
         try:
             self._update_lr(epoch)
