@@ -15,6 +15,7 @@ from .amp.casting import state as casting
 from .backend import EXACT, backend_of, get_backend
 from .modes import mode, tick
 from .nn.hooks import register_module_forward_pre_hook
+from .nn.loss.classes import known_below
 from .nn.module import Module
 from .optim.surroundings import WATCHERS
 from .tensor import Tensor, wrap
@@ -152,6 +153,8 @@ class CompiledStep:
     def _record(self, kind: _Kind, args, kwargs, given):
         kind.watch(self._modules.values())
         inputs = [wrap(backend_of(t.array).copy(t.array)) for t in given]
+        for buffer, t in zip(inputs, given, strict=True):
+            buffer.below = known_below(t)
         fresh = iter(inputs)
         new_args, new_kwargs = _mapped((args, kwargs), lambda _: next(fresh))
         before = [t._grad for t in kind.tensors]
@@ -291,7 +294,8 @@ def _signature(x, given: list[Tensor]):
     if isinstance(x, Tensor):
         given.append(x)
         a = x.array
-        return x.__class__, a.__class__, a.shape, a.dtype, getattr(a.data, "device_id", None), x._requires_grad
+        device = getattr(a.data, "device_id", None)
+        return x.__class__, a.__class__, a.shape, a.dtype, device, x._requires_grad, known_below(x)
     if isinstance(x, (tuple, list)):
         return (x.__class__, *[_signature(v, given) for v in x])
     if isinstance(x, dict):

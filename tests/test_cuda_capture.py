@@ -17,6 +17,7 @@ import minidl
 from minidl import nn, optim
 from minidl.backend import get_backend
 from minidl.backend.cuda import cublas, graphs
+from minidl.data import DataLoader, TensorDataset
 
 pytestmark = [pytest.mark.cuda, pytest.mark.usefixtures("products")]
 cupy = get_backend("cuda").library
@@ -678,3 +679,42 @@ def test_each_thread_has_a_stream_of_its_own():
     thread.start()
     thread.join()
     assert streams[0] is graphs.recording_stream() and streams[0] is not streams[1]
+
+
+def test_labels_that_were_checked_are_so_in_the_graph_too():
+    """By that a loss chooses how to compute: the bits are those of eager steps."""
+    x, t = minidl.randn(48, 5), minidl.randint(0, 3, (48,))
+    loader = DataLoader(TensorDataset(x, t, classes=3).to("cuda"), batch_size=6)
+
+    def trained(compile_step):
+        minidl.manual_seed(1)
+        model = nn.Linear(5, 3).to("cuda")
+        rule = optim.SGD(model.parameters(), lr=0.3)
+
+        @compile_step
+        def step(x, t):
+            rule.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), t)
+            loss.backward()
+            rule.step()
+            return loss
+
+        return [step(*batch).item() for _ in range(2) for batch in loader], step
+
+    eager, _ = trained(lambda step: step)
+    captured, step = trained(minidl.compile_step)
+    assert captured == eager and step.graphs == 1
+
+
+def test_many_arrays_can_be_joined_in_a_graph():
+    """CuPy would upload where they lie."""
+    x = minidl.randn(4, device="cuda")
+
+    @minidl.compile_step
+    def step(x):
+        return minidl.stack([x * k for k in range(20)]), minidl.cat([x + k for k in range(70)])
+
+    for _ in range(4):
+        stacked, joined = step(x)
+    assert stacked.tolist() == [(x * k).tolist() for k in range(20)] and step.graphs == 1
+    assert joined.tolist() == sum([(x + k).tolist() for k in range(70)], [])

@@ -10,7 +10,7 @@ from standin.devices import CUDARuntimeError
 
 import minidl
 from minidl import nn
-from minidl.backend import get_backend
+from minidl.backend import EXACT, get_backend
 
 pytestmark = pytest.mark.cuda
 
@@ -175,3 +175,11 @@ def test_a_class_that_is_none_gives_nan_and_reads_no_other_memory(classes):
     y, _ = B.cross_entropy(z, B.from_host(np.array([[1], [classes], [-1]])))
     found = B.to_host(y).ravel()
     assert np.isclose(found[0], np.log(classes)) and np.isnan(found[1:]).all()
+
+
+def test_a_row_that_is_none_is_added_where_it_was_read_from(monkeypatch):
+    """CuPy reads it modulo the number of rows; the gradient must not go to other memory."""
+    monkeypatch.setitem(EXACT, "deterministic", True)
+    B = get_backend("cuda")
+    g, index = B.from_host(np.ones((3, 2), np.float32)), B.from_host(np.array([5, -1, 0]))
+    assert B.to_host(B.index_add(g, index, (4, 2))).tolist() == [[1, 1], [1, 1], [0, 0], [1, 1]]

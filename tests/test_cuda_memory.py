@@ -196,7 +196,7 @@ def test_copies_from_pinned_memory_are_begun_and_not_waited_for(monkeypatch):
     x.to("cuda", non_blocking=True)
     ((a, stream),) = begun
     assert a is x.array and stream is cupy.cuda.Stream.null
-    assert memory._under_way[-1][1] is x.array  # which stays until the copy is made
+    assert memory._local.under_way[-1][1] is x.array  # which stays until the copy is made
     x.to("cuda"), minidl.arange(6.0).to("cuda", non_blocking=True)
     assert len(begun) == 1
     y = x.to("cuda", non_blocking=True, copy=True)
@@ -274,3 +274,13 @@ def test_streams():
     minidl.cuda.set_stream(None)
     with pytest.raises(RuntimeError, match="cuda:7"):
         minidl.cuda.Stream(7)
+
+
+def test_pinned_memory_may_be_changed_after_a_copy_that_blocks(monkeypatch):
+    """CuPy reads such memory later, unless it is told to wait."""
+    asked = []
+    original = cupy.asarray
+    monkeypatch.setattr(arrays.cupy, "asarray", lambda a, **how: asked.append(how) or original(a))
+    x = minidl.ones(3).pin_memory()
+    assert x.to("cuda").tolist() == [1.0] * 3 and minidl.ones(3).to("cuda").tolist() == [1.0] * 3
+    assert asked == [{"blocking": True}, {}]

@@ -7,6 +7,7 @@ import dataclasses
 import re
 import runpy
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 import minidl
 from minidl import train
 from minidl.backend import get_backend
-from minidl.data import ConcatDataset, DataLoader, ImageDataset, Subset, TensorDataset, transforms
+from minidl.data import ConcatDataset, DataLoader, Dataset, ImageDataset, Subset, TensorDataset, transforms
 from minidl.data.sampler import Order, Rows
 from minidl.train.budget import options_of
 from minidl.train.folder import RunFolder
@@ -293,3 +294,24 @@ def test_examples_take_a_device(example, monkeypatch, capsys):
         assert {p.device.type for p in model.parameters()} == {where}
         said.append([float(number) for number in re.findall(r"\d+\.\d+", capsys.readouterr().out.splitlines()[-1])][:2])
     assert said[1][0] == pytest.approx(said[0][0], rel=0.05)
+
+
+def test_a_thread_that_prepares_batches_works_on_the_gpu_and_stream_of_the_loop():
+    cuda, seen = standin.cupy.cuda, []
+
+    class Looking(Dataset):
+        x = minidl.ones(6, 2)
+
+        def __len__(self):
+            return len(self.x)
+
+        def __getitem__(self, i):
+            seen.append((threading.get_ident(), cuda.get_device_id(), cuda.get_current_stream()))
+            return self.x[i]
+
+    with minidl.cuda.device(1), minidl.cuda.stream(minidl.cuda.Stream()):
+        here = cuda.get_current_stream()
+        assert len(list(DataLoader(Looking(), batch_size=2, num_workers=1))) == 3
+    assert len(seen) == 6 and all(
+        thread != threading.get_ident() and device == 1 and stream == here for thread, device, stream in seen
+    )

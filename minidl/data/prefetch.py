@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import weakref
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..backend import default_device, device
+from ..backend import BACKENDS, default_device, device
 from ..backend.random import default_generator, manual_seed
 from ..modes import mode
 
@@ -48,13 +49,17 @@ class Modes:
     def __init__(self) -> None:
         self._mode = (mode.grad, mode.inference, mode.anomaly, mode.dtype)
         self._device = device(str(default_device()))  # one of our own: it remembers what was the default before
+        cuda = [backend for backend in BACKENDS.values() if getattr(backend, "name", None) == "cuda"]  # if it is in use
+        self._place: Any = cuda[0].streams.here() if cuda else contextlib.nullcontext()
 
     def __enter__(self) -> None:
+        self._place.__enter__()
         mode.grad, mode.inference, mode.anomaly, mode.dtype = self._mode
         self._device.__enter__()
 
     def __exit__(self, *exc: object) -> None:
         self._device.__exit__()
+        self._place.__exit__(*exc)
 
 
 class Prefetcher:

@@ -25,6 +25,7 @@ from . import (
     recurrent,
     softmax,
     squares,
+    streams,
 )
 
 MODULES = (
@@ -46,5 +47,5 @@ MODULES = (
 )
 BACKEND = Backend("cuda", cupy.ndarray, cupy, MODULES)
 # for what is no op
-BACKEND.__dict__.update(cublas=cublas, cudnn=cudnn, graphs=graphs, memory=memory, recording=recording)
+BACKEND.__dict__.update(cublas=cublas, cudnn=cudnn, graphs=graphs, memory=memory, recording=recording, streams=streams)
 memory.install()

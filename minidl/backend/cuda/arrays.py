@@ -20,12 +20,14 @@ from .memory import is_pinned as _is_pinned
 def from_host(array, where: device | None = None, non_blocking: bool = False):
     """A copy of a NumPy array (or of an array on another GPU) on the GPU `where`.
 
-    The host waits only until it has copied the array to page-locked memory of CuPy's; non_blocking: not even for that,
-    if the array is in such memory already. It must then not be changed before the copy has been made.
+    The host waits only until it has copied the array to page-locked memory of CuPy's, or to the GPU if it is in such
+    memory already; non_blocking: then not even for that, and it must not be changed before the copy has been made.
     """
     _refuse("copies from the host to the GPU")
     with cupy.cuda.Device(None if where is None else where.index):
-        return _copied_from_pinned(array) if non_blocking and _is_pinned(array) else cupy.asarray(array)
+        if not _is_pinned(array):
+            return cupy.asarray(array)
+        return _copied_from_pinned(array) if non_blocking else cupy.asarray(array, blocking=True)
 
 
 def filled(shape, value, dtype, where: device | None = None):
@@ -81,6 +83,21 @@ def spread(x, shape):
     return cupy.broadcast_to(x, shape)
 
 
+MANY = 8  # arrays that CuPy joins without an upload of where they lie, which a graph could not repeat
+
+
+def concatenate(arrays, axis=0):
+    """The arrays one after the other along `axis`; many by groups."""
+    while len(arrays) > MANY:
+        arrays = [cupy.concatenate(arrays[i : i + MANY], axis=axis) for i in range(0, len(arrays), MANY)]
+    return cupy.concatenate(arrays, axis=axis)
+
+
+def stack(arrays, axis=0):
+    """The arrays side by side along a new axis."""
+    return concatenate([cupy.expand_dims(x, axis) for x in arrays], axis=axis)
+
+
 def pad(x, width, value=0.0):
     """x with `width` = ((before, after), ...) elements of `value` added to each axis."""
     y = cupy.full([n + a + b for (a, b), n in zip(width, x.shape, strict=True)], value, dtype=x.dtype)
@@ -101,7 +118,7 @@ def _add_at(y, index, g) -> None:
     if not EXACT["deterministic"]:
         return cupy.add.at(y, index, g)
     if isinstance(index, cupy.ndarray):  # rows, as of an embedding
-        rows = cupy.where(index < 0, index + len(y), index).astype("int64", copy=False)
+        rows = (index % len(y)).astype("int64", copy=False)  # as CuPy takes them when it reads
         return embedding.put_sums(y, rows.reshape(-1), cupy.broadcast_to(g, rows.shape + y.shape[1:]))
     places = cupy.arange(y.size).reshape(y.shape)[index]
     embedding.put_sums(y, places.reshape(-1), cupy.broadcast_to(g, places.shape))

@@ -66,6 +66,10 @@ def _readable(x, batch: tuple):
 
 def gemm(a, b, *, out=None):
     """a @ b for matrices or batches of them, transposed views too, written to `out` (other memory) if given."""
+    if out is None and a.ndim and b.ndim and 1 in (a.ndim, b.ndim):  # vectors are matrices of one row, of one column
+        y = gemm(a if a.ndim > 1 else a[None], b if b.ndim > 1 else b[:, None])
+        y = y if b.ndim > 1 else y[..., 0]
+        return y if a.ndim > 1 else y[0] if b.ndim == 1 else y[..., 0, :]
     found, dtype = cublas.library(), a.dtype
     kind = _KINDS.get(dtype)
     if (

@@ -81,6 +81,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.pool, self.stream = cupy.cuda.MemoryPool(), recording_stream()
+        self._device = cupy.cuda.Device()
         # what is to be done on the host before a launch
         self.prepare: list[Callable[[], Callable[[], None] | None]] = []
         self._graph: Any = None
@@ -91,7 +92,7 @@ class Graph:
         """Its memory and the graph itself may go only when nothing of it is under way any more."""
         if self._graph is not None:
             with contextlib.suppress(Exception):  # the interpreter may be at its end
-                cupy.cuda.Device().synchronize()
+                self._device.synchronize()
 
     @contextlib.contextmanager
     def _inside(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -101,15 +102,22 @@ def is_pinned(array) -> bool:
     return isinstance(array, cupy.cuda.PinnedMemoryPointer)
 
 
-_under_way: deque = deque()  # copies that were begun: when each is made, and the memory that it reads until then
+class _Local(threading.local):
+    def __init__(self) -> None:
+        # copies that were begun: when each is made, and the memory that it reads until then
+        self.under_way: deque = deque()
+
+
+_local = _Local()
 
 
 def copied_from_pinned(array: np.ndarray):
     """A copy on the current GPU of an array in page-locked memory, which the host does not wait for."""
-    while _under_way and _under_way[0][0].done:
-        _under_way.popleft()
+    under_way = _local.under_way
+    while under_way and under_way[0][0].done:
+        under_way.popleft()
     out, stream = cupy.empty(array.shape, array.dtype), cupy.cuda.get_current_stream()
     array = array if array.flags.c_contiguous else pinned(array)
     out.set(array, stream)
-    _under_way.append((stream.record(), array))
+    under_way.append((stream.record(), array))
     return out

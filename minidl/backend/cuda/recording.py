@@ -104,7 +104,7 @@ class Recording:
             elif isinstance(x, (float, int, np.floating, np.integer)):
                 plain = True
                 names.append(_NUMBERS[len(self.numbers)])
-                self.numbers.append(x)
+                self.numbers.append(float(x))
             else:
                 raise NotRecorded(f"it computes with {_described(x)}")
         return ("float64" if kind == "bool" and plain else kind or None), names
@@ -332,7 +332,7 @@ def _quickly(form: str, slowly: Callable, assignment: str = "", reflected: bool 
             return slowly(self, other)
         if plain:
             name = _NUMBERS[len(recording.numbers)]
-            recording.numbers.append(other)
+            recording.numbers.append(float(other))
         else:
             name = other.name
         if assignment:

@@ -30,6 +30,29 @@ def recording_stream():
     return _local.streams[here]
 
 
+class _Here:
+    """A GPU and a stream."""
+
+    def __init__(self) -> None:
+        self._device, self._stream = cupy.cuda.Device(), cupy.cuda.get_current_stream()
+
+    def __enter__(self) -> None:
+        self._device.__enter__()
+        self._stream.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        self._stream.__exit__(*exc)
+        self._device.__exit__(*exc)
+
+
+def here():
+    """A context in which another thread works on this one's GPU and stream: what both do is then done in order."""
+    try:
+        return _Here()
+    except cupy.cuda.runtime.CUDARuntimeError:  # CuPy without a GPU
+        return contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def on(stream) -> Iterator[None]:
     """Within the block work goes to `stream`, after all that was under way, and before all that comes after it."""

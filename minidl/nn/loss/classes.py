@@ -62,7 +62,7 @@ def _all_valid(where, target, classes, ignore_index) -> bool:
     """
     array = target.array
     if not isinstance(array, np.ndarray):
-        below = target.below if target.version and not target.version[0] else None
+        below = known_below(target)
         return below is not None and below <= classes and not 0 <= ignore_index < classes
     B = backend_of(array)
     try:
@@ -71,6 +71,11 @@ def _all_valid(where, target, classes, ignore_index) -> bool:
         B.check_index(array[array != ignore_index], classes, where)
         return False
     return not (0 <= ignore_index < classes and bool((array == ignore_index).any()))
+
+
+def known_below(target: Tensor) -> int | None:
+    """The number that all of the target's are known to be below: they were checked, and have not changed since."""
+    return target.below if target.version and not target.version[0] else None
 
 
 def _row_weights(target, weight, ignore_index, dtype) -> tuple[Tensor, Tensor, Tensor]:
