@@ -277,7 +277,8 @@ class _Kind:
             found = known.get(id(t))
             return wrap(backend_of(t.array).copy(t.array)) if found is None else found
 
-        return _mapped(self.recorded[0], own)  # type: ignore[index]
+        assert self.recorded is not None
+        return _mapped(self.recorded[0], own)
 
 
 def _places(module: Module) -> list[tuple]:

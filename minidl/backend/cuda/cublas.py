@@ -79,7 +79,11 @@ class _Local(threading.local):
     """A handle for each GPU that the thread uses, and what it is set to: a handle must not be used by two threads."""
 
     def __init__(self) -> None:
-        self.handles: dict[int, ctypes.c_void_p] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Know of no handle."""
+        self.handles: dict[int, int] = {}
         self.streams: dict[int, int] = {}  # by GPU: the stream that its handle works on
         self.workspaces: dict[tuple[int, int], cupy.ndarray] = {}  # by GPU and stream
 
@@ -103,7 +107,7 @@ def use(found) -> None:
     """Use this library from now on; None: look for it anew."""
     global _found
     _found = None if found is None else Library(found)
-    _local.__init__()  # type: ignore[misc]
+    _local.begin()
 
 
 def workspaces() -> list:
@@ -123,11 +127,11 @@ def handle_of(found: Library) -> int:
     """The current GPU's handle, set to the current stream."""
     here, stream = cupy.cuda.get_device_id(), cupy.cuda.get_current_stream().ptr
     if _local.streams.get(here) == stream:
-        return _local.handles[here].value  # type: ignore[return-value]
+        return _local.handles[here]
     if here not in _local.handles:
         new = ctypes.c_void_p()
         check(found.create(ctypes.byref(new)), "cublasCreate")
-        _local.handles[here] = new
+        _local.handles[here] = new.value or 0
     if (here, stream) not in _local.workspaces:
         if len(_local.workspaces) >= WORKSPACES:
             gone = next(iter(_local.workspaces))
@@ -135,9 +139,9 @@ def handle_of(found: Library) -> int:
             if _local.streams.get(gone[0]) == gone[1]:  # the handle of another GPU works in it
                 del _local.streams[gone[0]]
         _local.workspaces[here, stream] = cupy.empty(WORKSPACE, np.uint8)
-    own, memory = _local.handles[here].value, _local.workspaces[here, stream]
+    own, memory = _local.handles[here], _local.workspaces[here, stream]
     _local.streams.pop(here, None)
     check(found.set_stream(own, stream), "cublasSetStream")
     check(found.set_workspace(own, memory.data.ptr, memory.nbytes), "cublasSetWorkspace")  # which set_stream resets
     _local.streams[here] = stream
-    return own  # type: ignore[return-value]
+    return own

@@ -134,11 +134,15 @@ class Graph:
 
     def launch(self) -> bool:
         """Launch it on the current stream; False, and nothing is done, if it does not fit what it was recorded for."""
-        ready = [function() for function in self.prepare]
-        if None in ready:
-            return False
-        for function in ready:
-            function()  # type: ignore[misc]
-        self._draws.set(random.default_generator())  # type: ignore[union-attr]
+        ready = []
+        for prepare in self.prepare:
+            begin = prepare()
+            if begin is None:
+                return False
+            ready.append(begin)
+        for begin in ready:
+            begin()
+        assert self._draws is not None  # since it was recorded
+        self._draws.set(random.default_generator())
         self._graph.launch()
         return True
