@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -145,6 +146,27 @@ def pytest_collection_modifyitems(items) -> None:
             item.add_marker(pytest.mark.cuda)
         if REAL_GPU and _uses_standin(item):
             item.add_marker(pytest.mark.skip(reason="needs the stand-in for CuPy, and there is a GPU"))
+
+
+@pytest.fixture
+def same_in_threads():
+    """Checks that a function of a seed gives in two threads at once what it gives one after the other."""
+
+    def check(step) -> None:
+        alone = [step(seed) for seed in (0, 1)]
+        assert alone == [step(seed) for seed in (0, 1)]
+        found: dict[int, list] = {0: [], 1: []}
+        threads = [
+            threading.Thread(target=lambda seed=seed: found[seed].extend(step(seed) for _ in range(3)))
+            for seed in (0, 1)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == {0: [alone[0]] * 3, 1: [alone[1]] * 3}
+
+    return check
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -127,18 +125,8 @@ def step(seed):
     return [y.detach().numpy().tobytes()] + [v.grad.numpy().tobytes() for v in (x, weight, bias)]
 
 
-def test_two_threads_at_once_give_what_one_after_the_other_gives(monkeypatch):
+def test_two_threads_at_once_give_what_one_after_the_other_gives(monkeypatch, same_in_threads):
     for module in (batch_norm, elementwise):
         monkeypatch.setattr(module, "BLOCK", 1 << 15)
         monkeypatch.setattr(module, "SHARED", 1 << 15)
-    alone = [step(seed) for seed in (0, 1)]
-    assert alone == [step(seed) for seed in (0, 1)]
-    found: dict[int, list] = {0: [], 1: []}
-    threads = [
-        threading.Thread(target=lambda seed=seed: found[seed].extend(step(seed) for _ in range(3))) for seed in (0, 1)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == {0: [alone[0]] * 3, 1: [alone[1]] * 3}
+    same_in_threads(step)

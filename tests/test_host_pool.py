@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -157,17 +155,7 @@ def step(seed):
     return y.detach().numpy().tobytes(), x.grad.numpy().tobytes()
 
 
-def test_two_threads_at_once_give_what_one_after_the_other_gives(monkeypatch):
+def test_two_threads_at_once_give_what_one_after_the_other_gives(monkeypatch, same_in_threads):
     monkeypatch.setattr(pool, "BLOCK", 1 << 14)
     monkeypatch.setattr(pool, "SHARED", 1 << 14)
-    alone = [step(seed) for seed in (0, 1)]
-    assert alone == [step(seed) for seed in (0, 1)]
-    found: dict[int, list] = {0: [], 1: []}
-    threads = [
-        threading.Thread(target=lambda seed=seed: found[seed].extend(step(seed) for _ in range(3))) for seed in (0, 1)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == {0: [alone[0]] * 3, 1: [alone[1]] * 3}
+    same_in_threads(step)

@@ -236,3 +236,8 @@ def row_gradient(g, index, shape, skip=None):
         return RowArray(rows, B.copy(values), shape)
     kept = rows != skip
     return RowArray(rows[kept], values[kept], shape)
+
+
+def values_of(array):
+    """The values of the rows of a RowArray, repeated ones summed; any other array itself."""
+    return array.condensed() if array.__class__ is RowArray else array

@@ -365,7 +365,7 @@ class Module:
         with no_grad():
             for t in tensors:
                 if is_lazy(t):
-                    t.convert(fn)  # type: ignore[attr-defined]
+                    t.convert(fn)
                 elif (new := fn(t.detach())).array is not t.array:
                     t.data = new
         return self

@@ -45,7 +45,7 @@ class Buffer(Tensor):
 class UninitializedTensorMixin(Tensor):
     """A Tensor without shape and values: only its dtype, device and `requires_grad` are known until `materialize`."""
 
-    cls_to_become: type = Tensor
+    cls_to_become: Any = Tensor
     _waiting: Any  # an array without elements, of the dtype and on the device to come
     _requires_grad = False
 
@@ -63,7 +63,7 @@ class UninitializedTensorMixin(Tensor):
         dtype = old.dtype if dtype is None else as_dtype(dtype)
         array = get_backend(where).from_host(np.empty(tuple(shape), dtype.dtype), where)
         del self._waiting
-        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+        self.__class__ = self.cls_to_become
         self.array = array
 
     def convert(self, fn) -> None:
@@ -125,7 +125,8 @@ class UninitializedTensorMixin(Tensor):
         return self.dtype.is_floating_point
 
     def __deepcopy__(self, memo):
-        copy = type(self)(self._requires_grad, self.device, self.dtype)  # type: ignore[call-arg]
+        make: Any = type(self)  # whose arguments are those of the subclasses here
+        copy = make(self._requires_grad, self.device, self.dtype)
         copy.__dict__.update({name: value for name, value in self.__dict__.items() if not name.startswith("_")})
         memo[id(self)] = copy
         return copy

@@ -184,7 +184,8 @@ class Ensemble(Wrapper):
             for name, pairs in zip(self.entries, products, strict=False):
                 last = self.state.get(p, {}).get(name)
                 if last is not None:
-                    g = p.grad.array  # type: ignore[union-attr]
+                    assert p.grad is not None
+                    g = p.grad.array
                     pairs.append((beside(self, last, p), -g if groups[p].get("maximize") else g))
         slopes = inner_products(products)
         largest = max(map(abs, slopes))

@@ -180,7 +180,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         self.head.reset_parameters()
         for cluster in self.tail:
             for layer in cluster.children():
-                layer.reset_parameters()  # type: ignore[attr-defined]
+                assert isinstance(layer, linear.Linear)
+                layer.reset_parameters()
 
     def forward(self, input_: Tensor, target_: Tensor) -> ASMoutput:
         """(log-probabilities of the targets, minus their mean)."""

@@ -10,6 +10,7 @@ from types import GeneratorType
 from ... import functions as F
 from ...backend import backend_of
 from ...backend.norms import limit_norm, total_norm
+from ...backend.rows import values_of
 from ...tensor import Tensor, wrap
 
 
@@ -20,11 +21,6 @@ def tensor_list(tensors: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
         if not isinstance(t, Tensor):
             raise TypeError(f"{where}: expected Tensors, got {type(t).__name__}")
     return tensors
-
-
-def _values(g: Tensor):
-    """The array of a gradient; of a row-sparse one that of its rows, with repeated ones summed."""
-    return g.array.condensed() if g.is_sparse else g.array  # type: ignore[attr-defined]
 
 
 def get_total_norm(
@@ -40,7 +36,7 @@ def get_total_norm(
     for t in tensors:
         if not t.dtype.is_floating_point:
             raise RuntimeError(f"get_total_norm: expected floating-point tensors, got {t.dtype} {tuple(t.shape)}")
-    total = wrap(total_norm([_values(t) for t in tensors], p))
+    total = wrap(total_norm([values_of(t.array) for t in tensors], p))
     if error_if_nonfinite and not math.isfinite(value := total.item()):
         raise RuntimeError(
             f"the total norm of order {p} of the gradients is {value}, so they cannot be clipped; "
@@ -54,7 +50,7 @@ def clip_grads_with_norm_(
 ) -> None:
     """Multiply all gradients by min(1, max_norm / (total_norm + 1e-6)), in place."""
     gradients = [p.grad for p in tensor_list(parameters, "clip_grads_with_norm_") if p.grad is not None]
-    limit_norm([_values(g) for g in gradients], max_norm, total_norm.array)
+    limit_norm([values_of(g.array) for g in gradients], max_norm, total_norm.array)
     for g in gradients:
         g.changed()
 
@@ -100,7 +96,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
     limit = float(clip_value)
     for p in tensor_list(parameters, "clip_grad_value_"):
         if p.grad is not None:
-            values = _values(p.grad)
+            values = values_of(p.grad.array)
             B = backend_of(values)
             values[...] = B.minimum(B.maximum(values, -limit), limit)
             p.grad.changed()

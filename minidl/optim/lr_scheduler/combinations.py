@@ -77,9 +77,8 @@ class SequentialLR(LRScheduler):
         super()._write()
         self._part(self.last_epoch)[0]._last_lr = list(self._last_lr)
 
-    @property
-    def _grows(self) -> bool:  # type: ignore[override]
-        return all(part._grows for part in self._schedulers)
+    def _can_grow(self) -> bool:
+        return all(part._can_grow() for part in self._schedulers)
 
     def _extend(self) -> None:
         if self._has_grown():
@@ -153,9 +152,8 @@ class ChainedScheduler(LRScheduler):
     def _rest(self) -> list[float]:
         return []
 
-    @property
-    def _grows(self) -> bool:  # type: ignore[override]
-        return all(part._grows for part in self._schedulers)
+    def _can_grow(self) -> bool:
+        return all(part._can_grow() for part in self._schedulers)
 
     def _extend(self) -> None:
         if self._has_grown():
@@ -210,9 +208,9 @@ def checked(owner: LRScheduler, schedulers: Sequence[LRScheduler], optimizer: Op
             raise ValueError(f"{name}: {what} belongs to another optimizer")
 
 
-def check_parts(owner: LRScheduler, state_dict: dict[str, Any]) -> None:
+def check_parts(owner: SequentialLR | ChainedScheduler, state_dict: dict[str, Any]) -> None:
     """Raise unless these are the states of its parts."""
-    parts, states = owner._schedulers, state_dict["_schedulers"]  # type: ignore[attr-defined]
+    parts, states = owner._schedulers, state_dict["_schedulers"]
     if len(states) != len(parts):
         raise ValueError(
             f"{type(owner).__name__}.load_state_dict: the state has {len(states)} schedulers, expected {len(parts)}"
@@ -221,7 +219,7 @@ def check_parts(owner: LRScheduler, state_dict: dict[str, Any]) -> None:
         part._check(state)
 
 
-def restore_parts(owner: LRScheduler, state_dict: dict[str, Any]) -> None:
+def restore_parts(owner: SequentialLR | ChainedScheduler, state_dict: dict[str, Any]) -> None:
     """Take over the states of the parts."""
-    for part, state in zip(owner._schedulers, state_dict["_schedulers"], strict=True):  # type: ignore[attr-defined]
+    for part, state in zip(owner._schedulers, state_dict["_schedulers"], strict=True):
         part._restore(state)

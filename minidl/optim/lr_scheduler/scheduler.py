@@ -177,10 +177,14 @@ class LRScheduler:
             for i in range(n, len(groups)):  # as if they had been changed by hand
                 _written(self.optimizer)[i, "lr"] = _together(self.optimizer, i)
 
+    def _can_grow(self) -> bool:
+        """Whether groups may be added to the optimizer."""
+        return self._grows
+
     def _has_grown(self) -> bool:
         """Whether groups were added; raises if it cannot take them in."""
         n, found = len(self._own), len(self.optimizer.param_groups)
-        if found > n and not self._grows:
+        if found > n and not self._can_grow():
             raise ValueError(
                 f"{type(self).__name__}: has the rates of {n} groups, the optimizer has {found}; add parameter groups "
                 "before the scheduler is made"

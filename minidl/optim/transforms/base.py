@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ...backend import backend_of
+from ...backend import backend_of, rows
 from ...backend.norms import gathered
 from ...tensor import Tensor, describe, wrap
 
@@ -75,8 +75,8 @@ class Transform:
 
 def values_of(p: Tensor):
     """The array of a gradient; of a row-sparse one that of its rows, with repeated ones summed."""
-    g: Any = p.grad
-    return g.array.condensed() if g.is_sparse else g.array
+    assert p.grad is not None
+    return rows.values_of(p.grad.array)
 
 
 def change(p: Tensor, compute: Callable[[Any], Any]) -> None:
